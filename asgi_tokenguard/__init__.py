@@ -1,0 +1,1 @@
+"""Login sessions for any ASGI app: revocable at once, rotating by themselves."""

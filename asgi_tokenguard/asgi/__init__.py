@@ -1,0 +1,1 @@
+"""The shell: ASGI messages in, decisions carried out, ASGI messages out."""

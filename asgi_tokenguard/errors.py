@@ -1,0 +1,141 @@
+"""
+Every error of the package, drawn as one tree.
+
+TokenGuardError
+├── ConfigurationError       an option is wrong; raised while the guard is built
+├── SubjectError             a user's id cannot be carried in a token
+├── ClaimsError              claims cannot be carried in a token
+├── ResponseStarted          too late: the response head has left
+└── Refusal                  an answer: a status, a stable code, a sentence
+    ├── DuplicateCredentials 400  two tokens of one kind in one request
+    ├── NotAuthenticated     401  no token, or none that counts
+    ├── CrossSiteRequest     403  a cookie alone does not carry this across sites (I1)
+    ├── CannotReceive        403  this caller could not receive what login() hands out (I12)
+    └── StoreUnavailable     503  Redis did not answer in time (I5)
+
+Each carries facts as fields; none carries a token, a key or an address.  What is an answer is a Starlette
+`HTTPException` as well, so that an app's own exception handlers turn it into that answer and not into a 500.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from starlette.exceptions import HTTPException
+
+
+class Code(StrEnum):
+    """What a refusal means, for programs.  A code is never renamed."""
+
+    DUPLICATE_CREDENTIALS = "duplicate_credentials"
+    TOKEN_REQUIRED = "token_required"  # noqa: S105 (a code, not a token)
+    INVALID_TOKEN = "invalid_token"  # noqa: S105
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105
+    SESSION_MISMATCH = "session_mismatch"
+    SESSION_EXPIRED = "session_expired"
+    SESSION_ENDED = "session_ended"
+    REUSE_DETECTED = "reuse_detected"
+    CROSS_SITE_REQUEST = "cross_site_request"
+    CANNOT_RECEIVE = "cannot_receive"
+    STORE_UNAVAILABLE = "store_unavailable"
+
+
+DETAIL: Final = {
+    Code.DUPLICATE_CREDENTIALS: "The request carries two tokens of the same kind; send one.",
+    Code.TOKEN_REQUIRED: "Log in first: the request carries no access token and no session cookie.",
+    Code.INVALID_TOKEN: "The token is malformed, has a wrong signature or is of the wrong type.",
+    Code.TOKEN_EXPIRED: "The access token is over and no session cookie came with it.",
+    Code.SESSION_MISMATCH: "The access token and the session cookie belong to different users; reload the page.",
+    Code.SESSION_EXPIRED: "The session has reached the end of its lifetime; log in again.",
+    Code.SESSION_ENDED: "The session is over; log in again.",
+    Code.REUSE_DETECTED: "A superseded refresh token came back, so the session was ended; log in again.",
+    Code.CROSS_SITE_REQUEST: "A cookie alone does not carry this request across sites; send the access token as well.",
+    Code.CANNOT_RECEIVE: "This caller cannot receive tokens; log in from a page or a script of this site.",
+    Code.STORE_UNAVAILABLE: "The session store does not answer; try again shortly.",
+}
+
+
+class TokenGuardError(Exception):
+    """The root of all errors of this package."""
+
+
+class ConfigurationError(TokenGuardError, ValueError):
+    """
+    An option cannot work; raised when the guard is built, never at a request.
+
+    *option* is its name, *remedy* says what to write instead.
+    """
+
+    def __init__(self, option: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{option}: {problem}; {remedy}")
+        self.option = option
+        self.problem = problem
+        self.remedy = remedy
+
+
+class SubjectError(TokenGuardError, ValueError):
+    """The subject is empty, no valid Unicode, or too long for a cookie."""
+
+
+class ClaimsError(TokenGuardError, ValueError):
+    """The claims are no JSON object, too large, or use a name that the token itself uses."""
+
+
+class ResponseStarted(TokenGuardError, RuntimeError):  # noqa: N818 (public name of the design)
+    """The response head has left, so nothing can be handed out or cleared any more; Redis was not touched."""
+
+
+class Refusal(HTTPException, TokenGuardError):
+    """
+    A refusal that is an answer: `status_code`, *code* and a sentence for people.
+
+    The `detail` is the sentence.  Challenges travel in `headers` (RFC 6750 section 3, RFC 9110 section 10.2.3).
+    """
+
+    status: int = 401
+
+    def __init__(self, code: Code, *, headers: dict[str, str] | None = None) -> None:
+        super().__init__(self.status, DETAIL[code], headers)
+        self.code = code
+
+    def __reduce__(self) -> tuple[type[Refusal], tuple[Code]]:
+        return type(self), (self.code,)
+
+
+class DuplicateCredentials(Refusal):  # noqa: N818
+    status = 400
+
+    def __init__(self, code: Code = Code.DUPLICATE_CREDENTIALS) -> None:
+        super().__init__(code, headers={"WWW-Authenticate": 'Bearer error="invalid_request"'})
+
+
+class NotAuthenticated(Refusal):  # noqa: N818
+    status = 401
+
+    def __init__(self, code: Code) -> None:
+        # RFC 6750 section 3.1: a request without any token gets a bare challenge.
+        challenge = "Bearer" if code is Code.TOKEN_REQUIRED else f'Bearer error="invalid_token", error_description="{DETAIL[code]}"'
+        super().__init__(code, headers={"WWW-Authenticate": challenge})
+
+
+class CrossSiteRequest(Refusal):  # noqa: N818
+    status = 403
+
+    def __init__(self, code: Code = Code.CROSS_SITE_REQUEST) -> None:
+        super().__init__(code)
+
+
+class CannotReceive(Refusal):  # noqa: N818
+    status = 403
+
+    def __init__(self, code: Code = Code.CANNOT_RECEIVE) -> None:
+        super().__init__(code)
+
+
+class StoreUnavailable(Refusal):  # noqa: N818
+    status = 503
+
+    def __init__(self, code: Code = Code.STORE_UNAVAILABLE) -> None:
+        # One second: how long a restarted server needs to accept connections again.
+        super().__init__(code, headers={"Retry-After": "1"})

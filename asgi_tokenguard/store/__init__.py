@@ -1,0 +1,1 @@
+"""Where sessions live: the only importers of redis."""
