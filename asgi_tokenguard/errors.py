@@ -5,6 +5,7 @@ TokenGuardError
 ├── ConfigurationError       an option is wrong; raised while the guard is built
 ├── SubjectError             a user's id cannot be carried in a token
 ├── ClaimsError              claims cannot be carried in a token
+├── NotGuarded               no TokenGuardMiddleware stands around the app
 ├── ResponseStarted          too late: the response head has left
 └── Refusal                  an answer: a status, a stable code, a sentence
     ├── DuplicateCredentials 400  two tokens of one kind in one request
@@ -82,7 +83,14 @@ class ClaimsError(TokenGuardError, ValueError):
     """The claims are no JSON object, too large, or use a name that the token itself uses."""
 
 
-class ResponseStarted(TokenGuardError, RuntimeError):  # noqa: N818 (public name of the design)
+class NotGuarded(TokenGuardError, LookupError):
+    """`get_auth` was called where no guard stands around the app."""
+
+    def __init__(self) -> None:
+        super().__init__("this request did not come through TokenGuardMiddleware; wrap the app: TokenGuardMiddleware(app, ...)")
+
+
+class ResponseStarted(TokenGuardError, RuntimeError):
     """The response head has left, so nothing can be handed out or cleared any more; Redis was not touched."""
 
 
@@ -103,37 +111,39 @@ class Refusal(HTTPException, TokenGuardError):
         return type(self), (self.code,)
 
 
-class DuplicateCredentials(Refusal):  # noqa: N818
+class DuplicateCredentials(Refusal):
     status = 400
 
     def __init__(self, code: Code = Code.DUPLICATE_CREDENTIALS) -> None:
         super().__init__(code, headers={"WWW-Authenticate": 'Bearer error="invalid_request"'})
 
 
-class NotAuthenticated(Refusal):  # noqa: N818
+class NotAuthenticated(Refusal):
     status = 401
 
     def __init__(self, code: Code) -> None:
         # RFC 6750 section 3.1: a request without any token gets a bare challenge.
-        challenge = "Bearer" if code is Code.TOKEN_REQUIRED else f'Bearer error="invalid_token", error_description="{DETAIL[code]}"'
+        challenge = (
+            "Bearer" if code is Code.TOKEN_REQUIRED else f'Bearer error="invalid_token", error_description="{DETAIL[code]}"'
+        )
         super().__init__(code, headers={"WWW-Authenticate": challenge})
 
 
-class CrossSiteRequest(Refusal):  # noqa: N818
+class CrossSiteRequest(Refusal):
     status = 403
 
     def __init__(self, code: Code = Code.CROSS_SITE_REQUEST) -> None:
         super().__init__(code)
 
 
-class CannotReceive(Refusal):  # noqa: N818
+class CannotReceive(Refusal):
     status = 403
 
     def __init__(self, code: Code = Code.CANNOT_RECEIVE) -> None:
         super().__init__(code)
 
 
-class StoreUnavailable(Refusal):  # noqa: N818
+class StoreUnavailable(Refusal):
     status = 503
 
     def __init__(self, code: Code = Code.STORE_UNAVAILABLE) -> None:

@@ -1,0 +1,79 @@
+"""What a request carries, read from the raw header list; no request object is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from asgi_tokenguard.core.callers import CONTRADICTION, Signs
+from asgi_tokenguard.errors import DuplicateCredentials
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+    from asgi_tokenguard.options import Settings
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+_SIGNS: Final = {
+    b"host": "host",
+    b"origin": "origin",
+    b"sec-fetch-site": "site",
+    b"sec-fetch-mode": "mode",
+    b"sec-fetch-dest": "dest",
+    b"sec-purpose": "purpose",
+}
+
+
+def access_token(headers: RawHeaders, settings: Settings) -> str | None:
+    """
+    The token in the access header: None where there is none, possibly garbage.
+
+    Raises `DuplicateCredentials` for two such headers: proxies and frameworks differ in which of the two they believe (I4).
+    """
+    found: bytes | None = None
+    for name, value in headers:
+        if name == settings.access_header:
+            if found is not None:
+                raise DuplicateCredentials
+            found = value
+    if found is None:
+        return None
+    text = found.decode("latin-1")
+    if settings.access_scheme is None:
+        return text.strip(" ")
+    # RFC 9110 section 11.1: the scheme's case does not matter.  Another scheme is somebody else's credential.
+    scheme, _, token = text.strip(" ").partition(" ")
+    return token.strip(" ") if scheme.lower() == settings.access_scheme else None
+
+
+def refresh_token(headers: RawHeaders, settings: Settings) -> str | None:
+    """The refresh cookie's value; raises `DuplicateCredentials` where the name is there twice, in one header or two."""
+    lines = [value.decode("latin-1") for name, value in headers if name == b"cookie"]
+    values = settings.cookie.values(lines)
+    if len(values) > 1:
+        raise DuplicateCredentials
+    return values[0] if values else None
+
+
+def signs(scope: Scope) -> Signs:
+    """The headers by which the caller is recognised."""
+    found: dict[str, Any] = {}
+    event_stream = rotation_off = False
+    for name, value in scope["headers"]:
+        sign = _SIGNS.get(name)
+        if sign is not None:
+            found[sign] = CONTRADICTION if sign in found else value.decode("latin-1")
+        elif name == b"accept":
+            event_stream = event_stream or b"text/event-stream" in value.lower()
+        elif name == b"x-token-rotation":
+            rotation_off = rotation_off or value.strip().lower() == b"off"
+    return Signs(method=scope["method"].upper(), event_stream=event_stream, rotation_off=rotation_off, **found)
+
+
+def is_preflight(scope: Scope) -> bool:
+    """Whether this is a CORS preflight, which carries no credentials by its nature (Fetch standard, section 3.3.2)."""
+    if scope["method"] != "OPTIONS":
+        return False
+    names = {name for name, _ in scope["headers"]}
+    return b"origin" in names and b"access-control-request-method" in names

@@ -1,0 +1,174 @@
+"""
+One request and its answer.
+
+Rule: what a response head carries is decided once, when it leaves, and the app has the last word (I13): a login or logout in
+the app replaces whatever a rotation on the way in has prepared.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from asgi_tokenguard.asgi import credentials, gate, responses
+from asgi_tokenguard.auth import enter
+from asgi_tokenguard.core.callers import Caller, Provenance, Signs, caller, provenance
+from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims
+from asgi_tokenguard.core.decisions import may_log_in, may_ride_on_cookie
+from asgi_tokenguard.core.paths import Openness
+from asgi_tokenguard.errors import CannotReceive, CrossSiteRequest, Refusal, ResponseStarted
+from asgi_tokenguard.store.answers import Whose
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from asgi_tokenguard.core.sessions import Session
+    from asgi_tokenguard.engine import Delivery, Engine, Identity
+
+START: Final = "http.response.start"
+
+
+class Exchange:
+    """One request: remembers what to add to the response head."""
+
+    __slots__ = ("_clears", "_delivery", "_engine", "_scope", "_send", "_started")
+
+    def __init__(self, engine: Engine, scope: Scope, send: Send) -> None:
+        self._engine = engine
+        self._scope = scope
+        self._send = send
+        self._delivery: Delivery | None = None
+        self._clears = False
+        self._started = False
+
+    async def run(self, app: ASGIApp, receive: Receive) -> None:
+        try:
+            admission = await self._admission()
+        except Refusal as refusal:
+            await responses.answer(refusal, self._send)
+            return
+        self._delivery = admission.delivery
+        enter(self._scope, self, admission.identity)
+        await self._serve(app, receive)
+
+    async def _admission(self) -> gate.Admission:
+        if credentials.is_preflight(self._scope) or gate.openness(self._scope, self._engine) is Openness.PUBLIC:
+            return gate.NOBODY
+        return await gate.admit(self._scope, self._engine)
+
+    async def _serve(self, app: ASGIApp, receive: Receive) -> None:
+        try:
+            await app(self._scope, receive, self.send)
+        except Refusal as refusal:
+            if self._started:
+                raise
+            await responses.answer(refusal, self.send)
+        except Exception:
+            # The server answers 500 for an app that raises, but without our headers: the pair of a rotation would be lost
+            # with it.  The error goes on to the server as it was.
+            if self._delivery is not None and not self._started:
+                await responses.server_error(self.send)
+            raise
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """The app's `send`: only the response head is ever looked at."""
+        if message["type"] == START and not self._started:
+            self._started = True
+            if self._delivery is not None or self._clears:
+                return self._send_head(message)
+        return self._send(message)
+
+    async def _send_head(self, message: Message) -> None:
+        extra = await self._additions()
+        if extra:
+            message = {**message, "headers": [*message.get("headers", ()), *extra]}
+        await self._send(message)
+
+    async def _additions(self) -> list[tuple[bytes, bytes]]:
+        """What the response head carries besides the app's own headers: appended, never put in their place."""
+        engine, delivery = self._engine, self._delivery
+        added = []
+        if delivery is not None:
+            leaving = await engine.leaving(delivery)
+            if leaving.token:
+                name = engine.settings.new_token_header
+                added.append((name.lower(), engine.access_token(delivery).encode()))
+                added.append((b"access-control-expose-headers", name))
+            if leaving.cookie:
+                token, max_age = engine.refresh_token(delivery)
+                added.append((b"set-cookie", engine.settings.cookie.carry(token, max_age).encode()))
+        elif self._clears:
+            added.append((b"set-cookie", engine.settings.cookie.clear().encode()))
+        if added:
+            added.append((b"cache-control", b"no-store"))
+        return added
+
+    async def login(self, subject: str, claims: Mapping[str, Any] | None, *, keep_session: bool, cross_site: bool) -> None:
+        signs, where = self._provenance()
+        self._refuse_if_started()
+        if not cross_site and not may_log_in(signs.method, where):
+            raise CrossSiteRequest
+        as_caller = login_caller(signs, where)
+        if not as_caller.takes_cookie:
+            raise CannotReceive
+        carried = {} if keep_session else self._proven()
+        address = gate.peer_address(self._scope)
+        async with self._engine.store.patience():
+            for sid, owner in carried.items():
+                if owner != subject:  # another user's lies in another slot, so it cannot end in the same script
+                    await self._engine.end(owner, Whose.ONE, sid)
+            own = [sid for sid, owner in carried.items() if owner == subject]
+            identity, self._delivery = await self._engine.login(subject, claims, caller=as_caller, address=address, ends=own)
+        self._clears = False
+        enter(self._scope, self, identity)
+
+    async def logout(self) -> None:
+        signs, where = self._provenance()
+        self._refuse_if_started()
+        access, refresh = self._tokens()
+        # I1: a cookie alone does not log anybody out from another site; a signed token in the header proves the page.
+        proven = access is not None and (refresh is None or access.sid == refresh.sid)
+        if not may_ride_on_cookie(signs.method, where, proven=proven):
+            raise CrossSiteRequest
+        async with self._engine.store.patience():
+            for sid, owner in self._proven().items():
+                await self._engine.end(owner, Whose.ONE, sid)
+        self._delivery, self._clears = None, True
+        enter(self._scope, self, None)
+
+    async def sessions(self, identity: Identity) -> list[Session]:
+        async with self._engine.store.patience():
+            return await self._engine.sessions(identity.subject, current=identity.session_id)
+
+    def _refuse_if_started(self) -> None:
+        if self._started:
+            raise ResponseStarted("the response head has left; call this before the response starts")
+
+    def _provenance(self) -> tuple[Signs, Provenance]:
+        signs = credentials.signs(self._scope)
+        return signs, provenance(signs, self._engine.settings.trusted_origins)
+
+    def _tokens(self) -> tuple[AccessClaims | None, RefreshClaims | None]:
+        """The genuine tokens of the request, in any state."""
+        headers, engine = self._scope["headers"], self._engine
+        access = credentials.access_token(headers, engine.settings)
+        refresh = credentials.refresh_token(headers, engine.settings)
+        access_claims = None if access is None else engine.codec.read_access(access)
+        refresh_claims = None if refresh is None else engine.codec.read_refresh(refresh)
+        return (
+            access_claims if isinstance(access_claims, AccessClaims) else None,
+            refresh_claims if isinstance(refresh_claims, RefreshClaims) else None,
+        )
+
+    def _proven(self) -> dict[str, str]:
+        """The sessions that the request's tokens prove, with their users."""
+        return {claims.sid: claims.sub for claims in self._tokens() if claims is not None}
+
+
+def login_caller(signs: Signs, where: Provenance) -> Caller:
+    """What a login can hand out: a document gets its cookie also from a POST of an identity provider's page."""
+    is_document = (signs.mode, signs.dest) == ("navigate", "document")
+    if is_document and signs.purpose is None and not signs.rotation_off:
+        return Caller.DOCUMENT
+    return caller(signs, where)

@@ -1,0 +1,32 @@
+"""The engine opens and closes with the app."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from asgi_tokenguard.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from asgi_tokenguard.guard import TokenGuard
+
+logger = logging.getLogger("asgi_tokenguard")
+
+
+async def lifespan(app: ASGIApp, guard: TokenGuard, scope: Scope, receive: Receive, send: Send) -> None:
+    """
+    Open before the app starts, close after it has shut down.
+
+    An app that knows no lifespan raises at once, which servers take as an answer; the engine then opens at the first request.
+    """
+    try:
+        await guard.open()
+    except StoreUnavailable:
+        # Redis may come later than the app; until then requests get 503.
+        logger.warning("Redis is away at start-up; the guard opens with the first request that it answers")
+    try:
+        await app(scope, receive, send)
+    finally:
+        await guard.aclose()

@@ -1,0 +1,161 @@
+"""
+Who is asking, and what can that caller receive?  Rule: both are decided by the two tables here and nowhere else.
+
+A token that is handed to somebody who cannot take it is lost (I12): an image cannot keep an access token, a prefetch may
+be thrown away whole.  Browsers say what they are doing in Fetch Metadata (https://www.w3.org/TR/fetch-metadata/) and
+`Origin`; a page cannot forge either, a script outside a browser can forge both and gains nothing, since it can read all.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 section 9.2.1
+READS: Final = frozenset({"GET", "HEAD"})
+# What stands for a header that was sent twice, or for metadata of which a part is missing: no reading of it is friendly.
+CONTRADICTION: Final = "(contradiction)"
+DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+ORIGIN: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
+
+
+class Provenance(Enum):
+    """Where a request was made, as far as its headers tell."""
+
+    SAME_ORIGIN = "same-origin"
+    TRUSTED = "trusted"  # an origin that the app named
+    USER = "user"  # typed, bookmarked, from another program
+    FOREIGN = "foreign"  # another origin, be it of the same site
+    UNSTATED = "unstated"  # not a browser, or an old one
+
+
+class Kind(Enum):
+    """What a request is for."""
+
+    PAGE = "page"  # a navigation by GET or HEAD
+    FORM = "form"  # a navigation by another method
+    FETCH = "fetch"  # a script that can read the answer's headers
+    BARE = "bare"  # no Fetch Metadata at all
+    INERT = "inert"  # images, frames, module scripts, prefetches, event streams, half-sent metadata
+
+
+class Caller(Enum):
+    """What can be handed to the caller."""
+
+    SCRIPT = "script"  # access token and cookie
+    DOCUMENT = "document"  # the cookie
+    OTHER = "other"  # nothing
+
+    @property
+    def takes_token(self) -> bool:
+        return self is Caller.SCRIPT
+
+    @property
+    def takes_cookie(self) -> bool:
+        return self is not Caller.OTHER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signs:
+    """The headers by which a caller is recognised; None where absent, `CONTRADICTION` where doubled."""
+
+    method: str
+    host: str | None = None
+    origin: str | None = None
+    site: str | None = None
+    mode: str | None = None
+    dest: str | None = None
+    purpose: str | None = None
+    event_stream: bool = False
+    rotation_off: bool = False
+
+    @property
+    def has_metadata(self) -> bool:
+        return not (self.site is None and self.mode is None and self.dest is None and self.purpose is None)
+
+
+class _Origin(Enum):
+    ABSENT = "absent"
+    OWN = "own"
+    TRUSTED = "trusted"
+    FOREIGN = "foreign"
+
+
+_SITES: Final = (None, "same-origin", "same-site", "cross-site", "none")
+# (origin, Sec-Fetch-Site) -> provenance.  Whatever is not here is foreign: a foreign origin beside `same-origin`, the own
+# one beside `cross-site`, values that no browser sends.  A trusted origin is on another site: no contradiction.
+PROVENANCE: Final = {
+    (_Origin.ABSENT, None): Provenance.UNSTATED,
+    (_Origin.ABSENT, "same-origin"): Provenance.SAME_ORIGIN,
+    (_Origin.ABSENT, "none"): Provenance.USER,
+    (_Origin.OWN, None): Provenance.SAME_ORIGIN,
+    (_Origin.OWN, "same-origin"): Provenance.SAME_ORIGIN,
+    (_Origin.OWN, "none"): Provenance.USER,
+    **{(_Origin.TRUSTED, site): Provenance.TRUSTED for site in _SITES},
+}
+
+# (kind, provenance) -> caller.  Whatever is not here can receive nothing.
+CALLERS: Final = {
+    **{(Kind.PAGE, provenance): Caller.DOCUMENT for provenance in Provenance},
+    (Kind.FORM, Provenance.SAME_ORIGIN): Caller.DOCUMENT,
+    (Kind.FORM, Provenance.USER): Caller.DOCUMENT,
+    (Kind.FETCH, Provenance.SAME_ORIGIN): Caller.SCRIPT,
+    (Kind.FETCH, Provenance.TRUSTED): Caller.SCRIPT,
+    (Kind.BARE, Provenance.SAME_ORIGIN): Caller.SCRIPT,
+    (Kind.BARE, Provenance.TRUSTED): Caller.SCRIPT,
+    (Kind.BARE, Provenance.UNSTATED): Caller.SCRIPT,
+}
+
+
+def provenance(signs: Signs, trusted: frozenset[str]) -> Provenance:
+    """Where the request of *signs* was made; *trusted* holds the normal forms of the trusted origins."""
+    site = signs.site
+    if site is None and signs.has_metadata:
+        site = CONTRADICTION  # browsers send the site with the rest or nothing
+    return PROVENANCE.get((_classify(signs, trusted), site), Provenance.FOREIGN)
+
+
+def caller(signs: Signs, where: Provenance) -> Caller:
+    if signs.rotation_off:
+        return Caller.OTHER
+    return CALLERS.get((kind(signs), where), Caller.OTHER)
+
+
+def kind(signs: Signs) -> Kind:
+    if not signs.has_metadata:
+        return Kind.BARE
+    if signs.purpose is not None:
+        return Kind.INERT
+    if (signs.mode, signs.dest) == ("navigate", "document"):
+        return Kind.PAGE if signs.method in READS else Kind.FORM
+    if signs.mode in {"cors", "same-origin"} and signs.dest == "empty" and not signs.event_stream:
+        return Kind.FETCH
+    return Kind.INERT
+
+
+def normal_origin(text: str) -> str | None:
+    """The normal form of an origin (RFC 6454: lower case, no default port), or None for `null` and what is none."""
+    match = ORIGIN.fullmatch(text.lower())
+    if match is None:
+        return None
+    scheme, host, port = match["scheme"], match["host"], match["port"]
+    if port is None or port == DEFAULT_PORTS.get(scheme):
+        return f"{scheme}://{host}"
+    return f"{scheme}://{host}:{port}"
+
+
+def _classify(signs: Signs, trusted: frozenset[str]) -> _Origin:
+    if signs.origin is None:
+        return _Origin.ABSENT
+    origin = normal_origin(signs.origin)
+    if origin is None:  # `null`: a sandboxed frame, a redirect across sites, a local file
+        return _Origin.FOREIGN
+    if origin in trusted:
+        return _Origin.TRUSTED
+    # The request's own scheme is not known behind a proxy, so host and port decide, as in Go's CrossOriginProtection; an
+    # attacker would need to speak for this very host without TLS, and then the __Host- cookie is not sent.
+    scheme = origin.partition("://")[0]
+    own = signs.host is not None and normal_origin(f"{scheme}://{signs.host}") == origin
+    return _Origin.OWN if own else _Origin.FOREIGN

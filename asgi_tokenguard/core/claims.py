@@ -1,0 +1,125 @@
+"""What tokens say once their signature is verified, and what an app may put into them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from asgi_tokenguard.core.records import ulid_bytes
+from asgi_tokenguard.errors import ClaimsError, SubjectError
+
+# The token's own claims: RFC 7519 section 4.1, OpenID Connect's `sid` and `auth_time`, RFC 7800's `cnf`, and our `gen`.
+RESERVED: Final = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "gen", "auth_time", "cnf"})
+# Gateways commonly allow 8 KB for one header; claims come back as base64, a third longer.
+MAX_CLAIMS: Final = 4096
+# Longer than an e-mail address (320) or a distinguished name; the refresh cookie, of which browsers keep 4096 bytes
+# (RFC 6265bis section 5.6), carries it as base64.
+MAX_SUBJECT: Final = 1024
+MAX_SUBJECT_IN_JSON: Final = 2 * MAX_SUBJECT + 2  # quotes and backslashes double, control characters take six
+MAX_COUNTER: Final = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenClaims:
+    """What both kinds of token say; times in whole seconds, ids as 26 characters in tokens and 16 bytes here."""
+
+    sub: str
+    sid: str
+    jti: bytes = field(repr=False)
+    gen: int
+    iat: int
+    exp: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessClaims(TokenClaims):
+    auth_time: int
+    claims: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshClaims(TokenClaims):
+    pass
+
+
+def read_access(payload: object) -> AccessClaims | None:
+    """The claims in *payload*, or None where it has not the shape of an access token."""
+    common = _common(payload)
+    if common is None or not isinstance(payload, dict) or not _is_counter(payload.get("auth_time")):
+        return None
+    own = {name: value for name, value in payload.items() if name not in RESERVED}
+    return AccessClaims(**common, auth_time=payload["auth_time"], claims=own)
+
+
+def read_refresh(payload: object) -> RefreshClaims | None:
+    common = _common(payload)
+    return None if common is None else RefreshClaims(**common)
+
+
+def check_subject(subject: object) -> str:
+    """*subject* if a token and a key can be made of it; raises SubjectError."""
+    if not isinstance(subject, str) or not subject:
+        raise SubjectError("a subject is a non-empty string, such as the user's primary key")
+    try:
+        size = len(subject.encode())
+    except UnicodeEncodeError as error:
+        raise SubjectError("the subject holds a lone surrogate, which is no Unicode text") from error
+    if size > MAX_SUBJECT:
+        raise SubjectError(f"the subject has {size} bytes of UTF-8, more than {MAX_SUBJECT}; use the user's primary key")
+    if len(json.dumps(subject, ensure_ascii=False).encode()) > MAX_SUBJECT_IN_JSON:
+        raise SubjectError("the subject is too long once its control characters are escaped; use the user's primary key")
+    return subject
+
+
+def dump_claims(claims: Mapping[str, Any] | None) -> bytes:
+    """The app's *claims* as compact JSON, empty for none; raises ClaimsError."""
+    if not claims:
+        return b""
+    taken = sorted(RESERVED & claims.keys())
+    if taken:
+        raise ClaimsError(f"the token itself uses {', '.join(taken)}; choose other names")
+    if not all(isinstance(name, str) for name in claims):
+        raise ClaimsError("the names of claims are strings")
+    try:
+        dumped = json.dumps(dict(claims), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ClaimsError("the claims are not JSON: strings, finite numbers, booleans, lists and objects") from error
+    if len(dumped) > MAX_CLAIMS:
+        raise ClaimsError(f"the claims have {len(dumped)} bytes, more than {MAX_CLAIMS}; keep large data in your database")
+    return dumped
+
+
+def load_claims(dumped: bytes) -> dict[str, Any]:
+    """What `dump_claims` has written."""
+    loaded: dict[str, Any] = json.loads(dumped) if dumped else {}
+    return loaded
+
+
+def scopes(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """The scopes in the claim `scope`: words in a string (RFC 8693 section 4.2) or a list of strings."""
+    value = claims.get("scope", ())
+    if isinstance(value, str):
+        return tuple(value.split())
+    return tuple(word for word in value if isinstance(word, str)) if isinstance(value, list) else ()
+
+
+def _common(payload: object) -> dict[str, Any] | None:
+    if not isinstance(payload, dict):
+        return None
+    sub, sid, jti = payload.get("sub"), payload.get("sid"), payload.get("jti")
+    if not (isinstance(sub, str) and sub and isinstance(sid, str) and isinstance(jti, str)):
+        return None
+    raw_jti = ulid_bytes(jti)
+    if raw_jti is None or ulid_bytes(sid) is None:
+        return None
+    numbers = {name: payload.get(name) for name in ("gen", "iat", "exp")}
+    if not all(_is_counter(number) for number in numbers.values()):
+        return None
+    return {"sub": sub, "sid": sid, "jti": raw_jti, **numbers}
+
+
+def _is_counter(value: object) -> bool:
+    # `True` is an int for Python, and larger numbers would not fit the record.
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNTER

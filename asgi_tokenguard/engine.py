@@ -1,0 +1,216 @@
+"""The engine over codec and store: what the shell and `TokenGuard` have in common."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from asgi_tokenguard.core.callers import Caller
+from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, check_subject, dump_claims, load_claims
+from asgi_tokenguard.core.decisions import Access
+from asgi_tokenguard.core.records import Record, new_ulid, ulid_text
+from asgi_tokenguard.core.rotation import NOTHING, Handout, NewIds, Outcome, Presented, Shown, handout
+from asgi_tokenguard.core.sessions import Session, session_of
+from asgi_tokenguard.errors import Code, StoreUnavailable
+from asgi_tokenguard.options import Settings
+from asgi_tokenguard.store.answers import Late, Whose
+from asgi_tokenguard.tokens import Codec
+
+if TYPE_CHECKING:
+    from asgi_tokenguard.store.redis import RedisStore
+
+logger = logging.getLogger("asgi_tokenguard")
+
+ENTROPY: Final = 10  # the random bytes of a ULID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who a request is from: *claims* are the app's, *auth_time* is when the user last proved who they are (seconds)."""
+
+    subject: str
+    session_id: str
+    claims: Mapping[str, Any] = field(repr=False)
+    auth_time: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What an answer may carry: tokens of the generation of *record*, decided at *decided_at* (monotonic seconds)."""
+
+    subject: str
+    sid: str
+    record: Record
+    handout: Handout
+    decided_at: float
+    endings: int
+
+
+class Engine:
+    """
+    Judges tokens and changes sessions.
+
+    *monotonic* and *entropy* are the only sources of time and randomness; tests replace them.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        from asgi_tokenguard.store.redis import RedisStore  # noqa: PLC0415 (redis costs 300 ms to import)
+
+        self.settings = settings
+        self.codec = Codec(settings.keys, settings.lifetimes)
+        self.monotonic = monotonic
+        self.store: RedisStore = RedisStore(
+            settings.redis,
+            namespace=settings.namespace,
+            lifetimes=settings.lifetimes,
+            timeout=settings.timeout,
+            monotonic=monotonic,
+        )
+        self._entropy = entropy
+        # How often this process has ended sessions; see `leaving`.
+        self._endings = 0
+
+    async def judge(self, claims: AccessClaims) -> Access:
+        """Whether a genuine access token is live, and if not, why; a live one makes its generation seen."""
+        clock = self.store.clock
+        if not clock.is_stale and clock.now_ms() // 1000 >= claims.exp:
+            return Access.EXPIRED
+        record = await self.store.check(claims.sub, claims.sid)
+        now = clock.now_ms() // 1000
+        if now >= claims.exp:
+            return Access.EXPIRED
+        if record is None or now >= record.head.ends_at(self.settings.lifetimes.idle):
+            return Access.ENDED
+        head = record.head
+        if (head.gen, head.access_jti) != (claims.gen, claims.jti):
+            return Access.SUPERSEDED
+        if head.seen or await self.store.see(claims.sub, claims.sid, gen=claims.gen, access_jti=claims.jti):
+            return Access.LIVE
+        return Access.SUPERSEDED
+
+    async def present(
+        self, claims: RefreshClaims, caller: Caller, address: bytes
+    ) -> tuple[Outcome | Code, Identity | None, Delivery | None]:
+        """Ask the rotation table; who is served is an identity, and may be handed what the delivery holds."""
+        shown = Shown(gen=claims.gen, jti=claims.jti, issued=claims.iat)
+        found = await self.store.present(
+            claims.sub, claims.sid, shown, caller=caller, new=await self._new_ids(), address=address
+        )
+        if isinstance(found, Code):
+            return found, None, None
+        self._report(found.presented, found.outcome, claims)
+        if found.record is None or found.outcome is Outcome.REFUSE:
+            return found.outcome, None, None
+        identity = identity_of(claims.sub, claims.sid, found.record)
+        carried = handout(found.outcome, caller)
+        delivery = None if carried == NOTHING else self._deliver(claims.sub, claims.sid, found.record, carried)
+        return found.outcome, identity, delivery
+
+    async def login(
+        self,
+        subject: str,
+        claims: Mapping[str, Any] | None,
+        *,
+        caller: Caller,
+        address: bytes = b"",
+        ends: Iterable[str] = (),
+    ) -> tuple[Identity, Delivery]:
+        """Start a session; raises SubjectError or ClaimsError before Redis is asked."""
+        dumped = dump_claims(claims)
+        check_subject(subject)
+        # A new id whatever the request carried: no session can be planted (fixation).
+        new, sid = await self._new_ids(), ulid_text(self._ulid())
+        record = await self.store.login(subject, sid, new, claims=dumped, address=address, ends=ends)
+        carried = Handout(cookie=caller.takes_cookie, token=caller.takes_token)
+        return identity_of(subject, sid, record), self._deliver(subject, sid, record, carried)
+
+    async def end(self, subject: str, whose: Whose, sid: str = "") -> int:
+        self._endings += 1
+        return await self.store.end(subject, whose, sid)
+
+    async def sessions(self, subject: str, *, current: str | None = None) -> list[Session]:
+        """The live sessions of *subject*, the one seen last first."""
+        idle = self.settings.lifetimes.idle
+        found = [
+            session_of(subject, sid, record, idle=idle, current=sid == current)
+            for sid, record in await self.store.sessions(subject)
+        ]
+        return sorted(found, key=lambda session: (session.last_seen_at, session.id), reverse=True)
+
+    async def update_claims(self, subject: str, claims: Mapping[str, Any], sid: str | None) -> int:
+        dumped = dump_claims(claims)
+        return await self.store.update_claims(subject, sid, dumped, (await self._new_ids()).access)
+
+    async def leaving(self, delivery: Delivery) -> Handout:
+        """
+        What of *delivery* may leave now (I15).
+
+        A head that leaves late, or after this process has ended sessions, looks at its record again: a slow endpoint never
+        puts an old cookie over a newer one, nor hands out tokens of a session that it has ended itself (I13).
+        """
+        elapsed = self.monotonic() - delivery.decided_at
+        if elapsed <= self.settings.lifetimes.look_again and delivery.endings == self._endings:
+            return delivery.handout
+        head = delivery.record.head
+        try:
+            async with self.store.patience():
+                late = await self.store.look(
+                    delivery.subject, delivery.sid, delivery.handout, gen=head.gen, refresh_jti=head.refresh_jti
+                )
+        except StoreUnavailable:
+            return NOTHING
+        if late is Late.SEEN:
+            return delivery.handout._replace(cookie=False)
+        return delivery.handout if late is Late.UNSEEN else NOTHING
+
+    def access_token(self, delivery: Delivery) -> str:
+        return self.codec.access_token(delivery.subject, delivery.sid, delivery.record)
+
+    def refresh_token(self, delivery: Delivery) -> tuple[str, int]:
+        """The refresh token and its age in seconds at which browsers forget it."""
+        head = delivery.record.head
+        lasts = head.ends_at(self.settings.lifetimes.idle) - head.refresh_issued
+        return self.codec.refresh_token(delivery.subject, delivery.sid, delivery.record), lasts
+
+    def _deliver(self, subject: str, sid: str, record: Record, carried: Handout) -> Delivery:
+        return Delivery(
+            subject=subject,
+            sid=sid,
+            record=record,
+            handout=carried,
+            decided_at=self.monotonic(),
+            endings=self._endings,
+        )
+
+    def _ulid(self) -> bytes:
+        return new_ulid(self.store.clock.now_ms(), self._entropy(ENTROPY))
+
+    async def _new_ids(self) -> NewIds:
+        if not self.store.clock.is_synced:
+            await self.store.open()  # ids carry the time: a new process asks for it once
+        return NewIds(access=self._ulid(), refresh=self._ulid())
+
+    def _report(self, presented: Presented, outcome: Outcome, claims: RefreshClaims) -> None:
+        # Session ids may be logged, subjects, addresses and tokens may not.
+        if outcome is Outcome.REUSE:
+            logger.warning("reuse detected: session %s was ended (%s token)", claims.sid, presented.value)
+        elif presented in {Presented.TWIN, Presented.AHEAD}:
+            logger.warning("the store lost a write: session %s, %s token, %s", claims.sid, presented.value, outcome.value)
+
+
+def identity_of(subject: str, sid: str, record: Record) -> Identity:
+    return Identity(subject=subject, session_id=sid, claims=load_claims(record.claims), auth_time=record.head.auth_time)
+
+
+def identity_in(claims: AccessClaims) -> Identity:
+    return Identity(subject=claims.sub, session_id=claims.sid, claims=claims.claims, auth_time=claims.auth_time)

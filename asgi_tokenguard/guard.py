@@ -1,0 +1,143 @@
+"""The engine without a request: for jobs, admin code and other transports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from asgi_tokenguard.core.callers import Caller
+from asgi_tokenguard.core.decisions import ACCESS_CODES, Access
+from asgi_tokenguard.core.rotation import Outcome
+from asgi_tokenguard.core.sessions import Session, pack_address
+from asgi_tokenguard.engine import Delivery, Engine, Identity, identity_in
+from asgi_tokenguard.errors import Code, NotAuthenticated
+from asgi_tokenguard.options import GuardOptions, settle
+from asgi_tokenguard.store.answers import Whose
+from asgi_tokenguard.store.patience import Patience
+from asgi_tokenguard.tokens import Fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """
+    What a login or rotation hands out.
+
+    *refresh_token* is None where the presented one stays the newest; both are None for a straggler, whose successor another
+    caller has already used.
+    """
+
+    session_id: str
+    access_token: str | None = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+
+
+class TokenGuard:
+    """
+    Sessions of users, without a request.
+
+    The options are those of `TokenGuardMiddleware`; wrong ones raise `ConfigurationError`.  It opens at its first use or by
+    `async with`, and opens again after `aclose` or in another event loop.  Every method raises `StoreUnavailable` where
+    Redis does not answer within `timeout`.
+    """
+
+    def __init__(self, **options: Unpack[GuardOptions]) -> None:
+        self.engine = Engine(settle(options))
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def open(self) -> None:
+        """Connect to Redis (and start an embedded server)."""
+        async with self._patience():
+            await self.engine.store.open()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop; a client that you passed stays open."""
+        await self.engine.store.aclose()
+
+    async def login(self, subject: str, claims: Mapping[str, Any] | None = None, *, ip_address: str | None = None) -> Tokens:
+        """
+        Start a session of *subject*; *claims* travel in every access token of it.
+
+        Raises `SubjectError` and `ClaimsError`.
+        """
+        async with self._patience():
+            _, delivery = await self.engine.login(subject, claims, caller=Caller.SCRIPT, address=pack_address(ip_address))
+        return self._tokens(delivery)
+
+    async def authenticate(self, access_token: str) -> Identity:
+        """Who *access_token* is; raises `NotAuthenticated` with its code where it is not live."""
+        claims = self.engine.codec.read_access(access_token)
+        if isinstance(claims, Fault):
+            raise NotAuthenticated(Code.INVALID_TOKEN)
+        async with self._patience():
+            access = await self.engine.judge(claims)
+        if access is not Access.LIVE:
+            raise NotAuthenticated(ACCESS_CODES[access])
+        return identity_in(claims)
+
+    async def rotate(self, refresh_token: str, *, ip_address: str | None = None) -> Tokens:
+        """
+        Present *refresh_token* to the rotation table.
+
+        Raises `NotAuthenticated`; its code `reuse_detected` says that the session was ended.
+        """
+        claims = self.engine.codec.read_refresh(refresh_token)
+        if isinstance(claims, Fault):
+            raise NotAuthenticated(Code.INVALID_TOKEN)
+        async with self._patience():
+            outcome, identity, delivery = await self.engine.present(claims, Caller.SCRIPT, pack_address(ip_address))
+        if isinstance(outcome, Code):
+            raise NotAuthenticated(outcome)
+        if identity is None:
+            raise NotAuthenticated(Code.REUSE_DETECTED if outcome is Outcome.REUSE else Code.SESSION_ENDED)
+        if delivery is None:
+            return Tokens(session_id=claims.sid, access_token=None, refresh_token=None)
+        return self._tokens(delivery)
+
+    async def sessions(self, subject: str) -> list[Session]:
+        """Every live session of *subject*, the one seen last first."""
+        async with self._patience():
+            return await self.engine.sessions(subject)
+
+    async def revoke(self, subject: str, sid: str) -> bool:
+        """End one session; False where it was not live."""
+        async with self._patience():
+            return bool(await self.engine.end(subject, Whose.ONE, sid))
+
+    async def revoke_others(self, subject: str, sid: str) -> int:
+        """End every session of *subject* but *sid*; how many."""
+        async with self._patience():
+            return await self.engine.end(subject, Whose.OTHERS, sid)
+
+    async def revoke_all(self, subject: str) -> int:
+        """End every session of *subject*; how many."""
+        async with self._patience():
+            return await self.engine.end(subject, Whose.ALL)
+
+    async def update_claims(self, subject: str, claims: Mapping[str, Any], sid: str | None = None) -> int:
+        """
+        Replace the claims of one session of *subject*, or of all; how many.
+
+        The access tokens with the old claims are dead at once; clients are handed new ones with their next requests.
+        """
+        async with self._patience():
+            return await self.engine.update_claims(subject, claims, sid)
+
+    def _patience(self) -> Patience:
+        return self.engine.store.patience()
+
+    def _tokens(self, delivery: Delivery) -> Tokens:
+        return Tokens(
+            session_id=delivery.sid,
+            access_token=self.engine.access_token(delivery),
+            refresh_token=self.engine.refresh_token(delivery)[0] if delivery.handout.cookie else None,
+        )

@@ -1,0 +1,180 @@
+"""The options: typed once, checked once, when the guard is built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final, Required, TypedDict, TypeVar
+
+from asgi_tokenguard.core.callers import normal_origin
+from asgi_tokenguard.core.cookie import RefreshCookie
+from asgi_tokenguard.core.lifetimes import Lifetimes
+from asgi_tokenguard.core.paths import Paths, Patterns
+from asgi_tokenguard.errors import ConfigurationError
+from asgi_tokenguard.keys import Key, KeySet
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+T = TypeVar("T")
+
+_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
+# Names that mean something else to servers, proxies or us.
+_TAKEN_HEADERS: Final = frozenset(
+    {"cookie", "set-cookie", "host", "origin", "content-length", "content-type", "transfer-encoding"}
+)
+
+
+class GuardOptions(TypedDict, total=False):
+    """The keywords of `TokenGuard` and `TokenGuardMiddleware`."""
+
+    secret: str | bytes
+    """The secret that signs tokens, at least 32 bytes; this or *keys* is required."""
+    keys: KeySet
+    """Several secrets, from oldest to newest."""
+    redis: Required[str | Redis]
+    """`redis://`, `rediss://`, `unix://` or `embedded://` URL, or a client of `redis.asyncio`, which stays yours to close."""
+    namespace: str
+    """Prefix of all keys in Redis.  Default: `"tg"`."""
+    timeout: float
+    """Seconds that one request waits for Redis before it is answered 503.  Default: 1."""
+    public: Iterable[str]
+    """Paths where credentials are not looked at: `/login`, `/logout`, `/static/*`.  Default: none."""
+    optional: Iterable[str]
+    """Paths where credentials count but are not required.  Default: none."""
+    required: bool
+    """False makes every path that is not public optional.  Default: True."""
+    lifetimes: Lifetimes
+    """Of tokens and sessions.  Default: `Lifetimes()`: 15 minutes, 15 days, 90 days."""
+    cookie: RefreshCookie
+    """Name and attributes of the refresh cookie.  Default: `RefreshCookie("__Host-refresh", same_site="lax")`."""
+    access_header: str
+    """Where the access token is read: a header and a scheme, or a header alone.  Default: `"Authorization: Bearer"`."""
+    new_token_header: str
+    """The response header that hands a new access token out.  Default: `"X-New-Access-Token"`."""
+    trusted_origins: Iterable[str]
+    """Other origins that may send unsafe requests on the cookie and read tokens.  Default: none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Options after their check, in the form that a request needs."""
+
+    keys: KeySet
+    redis: str | Redis
+    namespace: str
+    timeout: float
+    paths: Paths
+    lifetimes: Lifetimes
+    cookie: RefreshCookie
+    access_header: bytes  # lower case
+    access_scheme: str | None  # lower case; None: the header is the token
+    new_token_header: bytes
+    trusted_origins: frozenset[str]
+
+
+def settle(options: Mapping[str, Any]) -> Settings:
+    """*options* as `Settings`; raises `ConfigurationError` that names the option and the remedy."""
+    _refuse_unknown(options)
+    if "redis" not in options:
+        raise ConfigurationError("redis", "it is missing", "pass redis='redis://localhost:6379/0'")
+    access_header, access_scheme = _access_header(options.get("access_header", "Authorization: Bearer"))
+    return Settings(
+        keys=_keys(options),
+        redis=options["redis"],
+        namespace=_namespace(options.get("namespace", "tg")),
+        timeout=_timeout(options.get("timeout", 1.0)),
+        paths=_paths(options),
+        lifetimes=_instance("lifetimes", options.get("lifetimes", Lifetimes()), Lifetimes),
+        cookie=_instance("cookie", options.get("cookie", RefreshCookie()), RefreshCookie),
+        access_header=access_header,
+        access_scheme=access_scheme,
+        new_token_header=_header_name("new_token_header", options.get("new_token_header", "X-New-Access-Token")).encode(),
+        trusted_origins=_origins(options.get("trusted_origins", ())),
+    )
+
+
+def _refuse_unknown(options: Mapping[str, Any]) -> None:
+    known = GuardOptions.__annotations__
+    for name in options:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
+            raise ConfigurationError(name, "there is no such option", remedy)
+
+
+def _keys(options: Mapping[str, Any]) -> KeySet:
+    if ("secret" in options) == ("keys" in options):
+        problem = (
+            "both are given" if "secret" in options else "no secret is given, and a random one would differ in each worker"
+        )
+        raise ConfigurationError("secret", problem, "pass either secret=... or keys=KeySet([...])")
+    if "secret" in options:
+        return KeySet([Key(options["secret"])])
+    return _instance("keys", options["keys"], KeySet)
+
+
+def _instance(option: str, value: object, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        # Not the value itself: it may be a secret, and errors end in logs.
+        raise ConfigurationError(option, f"a {type(value).__name__} was given", f"pass {option}={kind.__name__}(...)")
+    return value
+
+
+def _paths(options: Mapping[str, Any]) -> Paths:
+    required = options.get("required", True)
+    if not isinstance(required, bool):
+        raise ConfigurationError("required", f"{required!r} is no boolean", "write True or False")
+    optional = Patterns.parse("optional", options.get("optional", ()))
+    if not required and (optional.exact or optional.prefixes):
+        raise ConfigurationError("optional", "with required=False every path is optional", "drop one of the two")
+    return Paths(public=Patterns.parse("public", options.get("public", ())), optional=optional, required=required)
+
+
+def _namespace(value: object) -> str:
+    # Braces would move the hash tag, and with it the slot, away from the user's digest.
+    if not isinstance(value, str) or not _NAMESPACE.fullmatch(value):
+        raise ConfigurationError("namespace", f"{value!r} is no prefix", "use up to 64 of letters, digits, _ . : and -")
+    return value
+
+
+def _timeout(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 60:  # noqa: PLR2004 (a minute is an outage)
+        raise ConfigurationError("timeout", f"{value!r} is out of range", "give seconds, above 0 and up to 60")
+    return float(value)
+
+
+def _access_header(value: object) -> tuple[bytes, str | None]:
+    text = value if isinstance(value, str) else ""
+    name, colon, scheme = (part.strip() for part in text.partition(":"))
+    if not colon and name.lower() == "authorization":
+        raise ConfigurationError("access_header", "Authorization needs a scheme", "write 'Authorization: Bearer'")
+    if colon and not _FIELD_NAME.fullmatch(scheme):
+        raise ConfigurationError("access_header", f"{value!r} has no scheme after its colon", "write 'Authorization: Bearer'")
+    return _header_name("access_header", name).lower().encode(), scheme.lower() or None
+
+
+def _header_name(option: str, value: object) -> str:
+    if not isinstance(value, str) or not _FIELD_NAME.fullmatch(value) or value.lower() in _TAKEN_HEADERS:
+        raise ConfigurationError(option, f"{value!r} cannot carry a token", "use a header name such as 'X-Access-Token'")
+    return value
+
+
+def _origins(values: Iterable[str]) -> frozenset[str]:
+    if isinstance(values, str):
+        raise ConfigurationError("trusted_origins", "a single string was given", f"write trusted_origins=[{values!r}]")
+    return frozenset(_origin(value) for value in values)
+
+
+def _origin(value: object) -> str:
+    origin = normal_origin(value) if isinstance(value, str) else None
+    if origin is None:
+        raise ConfigurationError(
+            "trusted_origins",
+            f"{value!r} is no origin",
+            "write scheme and host, 'https://app.example.org', no path, no star",
+        )
+    return origin

@@ -1,0 +1,34 @@
+"""What the store is asked and what it answers; apart from `redis.py`, since redis costs 300 ms to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from asgi_tokenguard.core.records import Record
+from asgi_tokenguard.core.rotation import Outcome, Presented
+
+
+class Late(Enum):
+    """What the second look of I15 found."""
+
+    MOVED = "moved"
+    SEEN = "seen"
+    UNSEEN = "unseen"
+
+
+class Whose(Enum):
+    """Which sessions of a user end."""
+
+    ONE = "one"
+    OTHERS = "others"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presentation:
+    """What the rotation table did; *record* is None where the session is over."""
+
+    presented: Presented
+    outcome: Outcome
+    record: Record | None

@@ -1,0 +1,38 @@
+"""One clock: Redis's, as this process knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+# Two quartz clocks part by at most 0.1 ms a second; after a minute that is 6 ms, far below the whole seconds of tokens.
+RESYNC: Final = 60.0
+
+
+class RedisClock:
+    """
+    Redis's time through an offset to a monotonic clock.
+
+    Every script tells the time; plain reads ask for it once a minute.  A process whose own wall clock is wrong thus judges
+    tokens as all others do.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.monotonic = monotonic
+        self._offset_ms = 0.0
+        self._synced: float | None = None
+
+    @property
+    def is_synced(self) -> bool:
+        return self._synced is not None
+
+    @property
+    def is_stale(self) -> bool:
+        return self._synced is None or self.monotonic() - self._synced > RESYNC
+
+    def sync(self, redis_ms: int) -> None:
+        self._synced = self.monotonic()
+        self._offset_ms = redis_ms - self._synced * 1000
+
+    def now_ms(self) -> int:
+        return int(self.monotonic() * 1000 + self._offset_ms)

@@ -1,0 +1,106 @@
+"""From the `redis` option to a client; redis-py is set up here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
+
+from asgi_tokenguard.errors import ConfigurationError
+from asgi_tokenguard.store.embedded import EmbeddedServer, embedded_server
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+# Redis runs one command at a time, so that more connections than this only wait there instead of here.
+POOL: Final = 8
+SCHEMES: Final = ("redis", "rediss", "unix", "embedded")
+
+
+class Connector:
+    """
+    Hands out the client of the running event loop.
+
+    Each loop has a client of its own, since connections belong to the loop that opened them.  A client that the user passed
+    stays the user's: it is used as it is and never closed.
+    """
+
+    def __init__(self, source: str | Redis, timeout: float) -> None:
+        self._timeout = timeout
+        self._given: Redis | None = None
+        self._url = ""
+        self._server: EmbeddedServer | None = None
+        self._clients: WeakKeyDictionary[AbstractEventLoop, Redis] = WeakKeyDictionary()
+        if isinstance(source, str):
+            self._url = _checked_url(source)
+            self._server = embedded_server(source) if source.startswith("embedded:") else None
+        else:
+            self._given = _checked_client(source)
+
+    async def client(self) -> Redis:
+        if self._given is not None:
+            return self._given
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
+            # Nothing is awaited between the look and the entry but the embedded server, which may be started twice.
+            url = self._url if self._server is None else f"unix://{await asyncio.to_thread(self._server.start)}"
+            client = self._clients.get(loop) or _open(url, self._timeout)
+            self._clients[loop] = client
+        return client
+
+    async def aclose(self) -> None:
+        """Close what was opened for this loop; a later call of `client` opens it again."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+        if self._server is not None and not self._clients:
+            await asyncio.to_thread(self._server.stop)
+
+
+def _open(url: str, timeout: float) -> Redis:
+    # No retries: a script that was sent may have run.  No timeouts of redis-py either: each request has one deadline for all
+    # that it asks, and a command cut off by it costs its connection, as it must.  Waiting for a free connection, not failing:
+    # redis-py's plain pool raises at its limit.
+    options: dict[str, object] = {
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": None,
+        "socket_connect_timeout": timeout,
+    }
+    if not url.startswith("unix:"):
+        # With maintenance notifications on, redis-py 8.1.0 hands out idle connections that the server has closed.
+        options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+    pool = BlockingConnectionPool.from_url(url, max_connections=POOL, timeout=None, **options)
+    return Redis.from_pool(pool)
+
+
+def _checked_url(url: str) -> str:
+    scheme = urlsplit(url).scheme
+    if scheme not in SCHEMES:
+        raise ConfigurationError(
+            "redis",
+            f"the URL starts with {scheme or url[:8]!r}",
+            f"use one of {', '.join(f'{name}://' for name in SCHEMES)}",
+        )
+    if scheme != "embedded":
+        try:
+            BlockingConnectionPool.from_url(url)
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError("redis", f"redis-py does not take the URL ({error})", "see its from_url()") from error
+    return url
+
+
+def _checked_client(client: object) -> Redis:
+    if isinstance(client, RedisCluster) or not isinstance(client, Redis):
+        raise ConfigurationError(
+            "redis", f"{type(client).__name__} is no redis.asyncio.Redis", "pass a URL or a client of redis.asyncio"
+        )
+    if client.connection_pool.connection_kwargs.get("decode_responses"):
+        raise ConfigurationError("redis", "the client decodes responses, records are binary", "use decode_responses=False")
+    return client

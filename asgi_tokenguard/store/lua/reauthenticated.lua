@@ -1,0 +1,21 @@
+-- reauthenticated: the user has proved who they are once more; what is safe to renew is renewed (core/rotation.py: renew).
+--
+--   ARGV     sid, new access jti, new refresh jti, idle (s), grace (ms)
+--   returns  {now (ms), 'rotate' | 'replace', record}, or {now (ms), 'gone' | 'expired', ''}
+local idle = tonumber(ARGV[4])
+local r, missing = load(ARGV[1], idle)
+if not r then return {now_ms, missing, ''} end
+
+local outcome
+if r.refresh_jti == ARGV[3] then
+  -- This very call ran before and its reply was lost.  Replacing now would let an access token leave without its cookie.
+  return {now_ms, 'rotate', encode(r)}
+elseif is_settled(r, tonumber(ARGV[5])) and (r.seen or r.gen == 0) then
+  outcome = 'rotate'
+  rotate(r, ARGV[2], ARGV[3])
+else
+  outcome = 'replace'
+  with_access(r, ARGV[2])
+end
+r.auth_time = now
+return {now_ms, outcome, save(ARGV[1], r, idle)}

@@ -1,0 +1,206 @@
+"""The sessions in Redis: each step is one round trip, each change one script on one key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from redis.exceptions import ConnectionError, NoScriptError, RedisError  # noqa: A004 (redis-py's own)
+
+from asgi_tokenguard.core.callers import Caller
+from asgi_tokenguard.core.lifetimes import Lifetimes
+from asgi_tokenguard.core.records import Record, decode, encode_tail
+from asgi_tokenguard.core.rotation import Handout, NewIds, Outcome, Presented, Shown
+from asgi_tokenguard.errors import Code, StoreUnavailable
+from asgi_tokenguard.store import scripts
+from asgi_tokenguard.store.answers import Late, Presentation, Whose
+from asgi_tokenguard.store.clock import RedisClock
+from asgi_tokenguard.store.connect import Connector
+from asgi_tokenguard.store.keyspace import session_key
+from asgi_tokenguard.store.patience import Outage, Patience
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+# Why a script found no record.
+MISSING: Final = {b"gone": Code.SESSION_ENDED, b"expired": Code.SESSION_EXPIRED}
+
+
+class RedisStore:
+    """
+    All that is asked of Redis.
+
+    Every method raises `StoreUnavailable` where Redis answers with an error or not at all, and is called under `patience()`.
+    """
+
+    def __init__(
+        self,
+        source: str | Redis,
+        *,
+        namespace: str,
+        lifetimes: Lifetimes,
+        timeout: float,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.clock = RedisClock(monotonic)
+        self._outage = Outage()
+        self._timeout = timeout
+        self._connector = Connector(source, timeout)
+        self._namespace = namespace
+        self._lifetimes = lifetimes
+
+    def patience(self) -> Patience:
+        """Bounds what one request asks, all together; the methods here do not bound themselves."""
+        return Patience(self._timeout, self._outage)
+
+    async def open(self) -> None:
+        """Connect and learn the time; where Redis is away, the first request tries again."""
+        await self._read(self._ask_time)
+
+    async def aclose(self) -> None:
+        await self._connector.aclose()
+
+    async def check(self, subject: str, sid: str) -> Record | None:
+        """The record as it stands: one plain read."""
+        key = session_key(self._namespace, subject)
+
+        async def read(client: Any) -> Any:
+            if not self.clock.is_stale:
+                return await client.execute_command("HGET", key, sid)
+            pipeline = client.pipeline(transaction=False)
+            pipeline.execute_command("HGET", key, sid)
+            pipeline.execute_command("TIME")
+            raw, (seconds, microseconds) = await pipeline.execute()
+            self.clock.sync(int(seconds) * 1000 + int(microseconds) // 1000)
+            return raw
+
+        raw = await self._read(read)
+        return None if raw is None else decode(raw)
+
+    async def see(self, subject: str, sid: str, *, gen: int, access_jti: bytes) -> bool:
+        """Mark the generation of a live access token as seen; False where that token is not live any more."""
+        reply = await self._run(scripts.SEE, subject, sid, gen, access_jti, self._lifetimes.idle)
+        return bool(reply[1])
+
+    async def login(
+        self, subject: str, sid: str, new: NewIds, *, claims: bytes, address: bytes, ends: Iterable[str] = ()
+    ) -> Record:
+        """Start session *sid* and end the sessions *ends* of the same user."""
+        lifetimes = self._lifetimes
+        reply = await self._run(
+            scripts.LOGIN,
+            subject,
+            sid,
+            "".join(ends),
+            new.access,
+            new.refresh,
+            lifetimes.idle,
+            lifetimes.absolute,
+            encode_tail(claims, address),
+        )
+        return _record(reply[1])
+
+    async def present(
+        self, subject: str, sid: str, shown: Shown, *, caller: Caller, new: NewIds, address: bytes
+    ) -> Presentation | Code:
+        """Present a genuine refresh token; a *Code* says why there is no session."""
+        lifetimes = self._lifetimes
+        reply = await self._run(
+            scripts.PRESENT,
+            subject,
+            sid,
+            shown.gen,
+            shown.jti,
+            shown.issued,
+            caller.value,
+            new.access,
+            new.refresh,
+            lifetimes.access,
+            lifetimes.idle,
+            lifetimes.grace_ms,
+            address,
+        )
+        _, presented, outcome, raw = reply
+        if outcome in MISSING:
+            return MISSING[outcome]
+        return Presentation(
+            presented=Presented(presented.decode()),
+            outcome=Outcome(outcome.decode()),
+            record=_record(raw) if raw else None,
+        )
+
+    async def look(self, subject: str, sid: str, leaving: Handout, *, gen: int, refresh_jti: bytes) -> Late:
+        """What of *leaving* may still leave (I15)."""
+        cookie = int(leaving.cookie)
+        reply = await self._run(scripts.LOOK, subject, sid, gen, refresh_jti, cookie, self._lifetimes.idle)
+        return Late(reply[1].decode())
+
+    async def end(self, subject: str, whose: Whose, sid: str = "") -> int:
+        """End sessions of *subject*; the number of live ones that ended."""
+        reply = await self._run(scripts.END, subject, whose.value, sid, self._lifetimes.idle)
+        return int(reply[1])
+
+    async def sessions(self, subject: str) -> list[tuple[str, Record]]:
+        reply = await self._run(scripts.SESSIONS, subject, self._lifetimes.idle)
+        return [(sid.decode(), _record(raw)) for sid, raw in zip(reply[1::2], reply[2::2], strict=True)]
+
+    async def update_claims(self, subject: str, sid: str | None, claims: bytes, base: bytes) -> int:
+        """Give one session or all new claims; the number of sessions that have them now."""
+        reply = await self._run(scripts.UPDATE_CLAIMS, subject, sid or "", claims, base, self._lifetimes.idle)
+        return int(reply[1])
+
+    async def reauthenticated(self, subject: str, sid: str, new: NewIds) -> tuple[Record, Handout] | Code:
+        """Renew what is safe after a re-authentication, and what may leave with it."""
+        lifetimes = self._lifetimes
+        reply = await self._run(
+            scripts.REAUTHENTICATED, subject, sid, new.access, new.refresh, lifetimes.idle, lifetimes.grace_ms
+        )
+        _, outcome, raw = reply
+        if outcome in MISSING:
+            return MISSING[outcome]
+        return _record(raw), Handout(cookie=outcome == b"rotate", token=True)
+
+    async def _run(self, script: scripts.Script, subject: str, *args: str | bytes | int) -> list[Any]:
+        key = session_key(self._namespace, subject)
+
+        async def evaluate(client: Any) -> Any:
+            try:
+                return await client.execute_command("EVALSHA", script.sha, 1, key, *args)
+            except NoScriptError:  # a new server, or its scripts were flushed; EVAL keeps the script as well
+                return await client.execute_command("EVAL", script.text, 1, key, *args)
+
+        reply: list[Any] = await self._ask(evaluate)
+        self.clock.sync(reply[0])
+        return reply
+
+    async def _ask_time(self, client: Any) -> None:
+        seconds, microseconds = await client.execute_command("TIME")
+        self.clock.sync(int(seconds) * 1000 + int(microseconds) // 1000)
+
+    async def _read(self, ask: Callable[[Any], Any]) -> Any:
+        """Ask once more where the connection was broken: reading twice changes nothing."""
+        try:
+            return await self._ask(ask)
+        except StoreUnavailable as error:
+            if not isinstance(error.__cause__, ConnectionError):
+                raise
+        return await self._ask(ask)
+
+    async def _ask(self, ask: Callable[[Any], Any]) -> Any:
+        try:
+            answer = await ask(await self._connector.client())
+        except (RedisError, OSError) as error:
+            # Whatever Redis says but an answer is an outage: fail closed (I5).  The message may name hosts, so it goes to the
+            # log and not to the caller.
+            self._outage.began(f"{type(error).__name__}: {error}")
+            raise StoreUnavailable from error
+        self._outage.ended()
+        return answer
+
+
+def _record(raw: bytes) -> Record:
+    record = decode(raw)
+    if record is None:
+        raise StoreUnavailable
+    return record

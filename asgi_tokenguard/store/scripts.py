@@ -1,0 +1,34 @@
+"""The Lua scripts, by name; each is a file in `lua/` with its signature at its head."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+_LUA: Final = files(__package__) / "lua"
+_PRELUDE: Final = (_LUA / "record.lua").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script's text and the SHA-1 under which Redis keeps it."""
+
+    text: str
+    sha: str
+
+
+def script(name: str) -> Script:
+    text = f"{_PRELUDE}\n{(_LUA / f'{name}.lua').read_text(encoding='utf-8')}"
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+LOGIN: Final = script("login")
+PRESENT: Final = script("present")
+SEE: Final = script("see")
+LOOK: Final = script("look")
+END: Final = script("end")
+SESSIONS: Final = script("sessions")
+UPDATE_CLAIMS: Final = script("update_claims")
+REAUTHENTICATED: Final = script("reauthenticated")

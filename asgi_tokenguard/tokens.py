@@ -1,0 +1,128 @@
+"""
+The JWT codec.  Rule: only headers that we would write ourselves are read, so the algorithm comes from the key (RFC 8725).
+
+The protected header of our tokens has one form for each key and kind.  Its base64 is compared as a whole, before anything
+of the token is parsed: `none`, other algorithms, `crit`, embedded keys and a refresh token in the place of an access token
+all fail the same comparison.  What remains is one signature and a payload of our own making.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final
+
+from jwt import PyJWS
+from jwt.exceptions import PyJWTError
+
+from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, load_claims, read_access, read_refresh
+from asgi_tokenguard.core.lifetimes import Lifetimes
+from asgi_tokenguard.core.records import Record, ulid_text
+from asgi_tokenguard.keys import MINIMUM_BYTES, Key, KeySet
+
+# The largest tokens we mint: claims of 4 KB and a subject of 1 KB, escaped and as base64.  Longer ones are not even hashed.
+MAX_TOKEN: Final = 16_384
+_SEGMENTS: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+# RFC 4648 section 3.5: the last character of a segment must not carry stray bits, or one token would have many forms.
+_LAST: Final = {0: None, 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
+
+
+class Kind(Enum):
+    """The explicit type in the header (RFC 8725 section 3.11, RFC 9068 section 2.1)."""
+
+    ACCESS = "at+jwt"
+    REFRESH = "rt+jwt"
+
+
+class Fault(Enum):
+    """Why a string is not a token of ours."""
+
+    BAD = "malformed, forged or of the wrong type"
+    UNKNOWN_KEY = "it names a key that is not in the key set"
+
+
+class Codec:
+    """Mints and reads tokens with the keys of *keys*; it looks at no clock, so whether one is over is the caller's to say."""
+
+    def __init__(self, keys: KeySet, lifetimes: Lifetimes) -> None:
+        self._jws = PyJWS()
+        self._lifetimes = lifetimes
+        self._signing = keys.signing
+        self._kids = frozenset(key.kid for key in keys)
+        self._keys = {kind: {self._header(key, kind): key for key in keys} for kind in Kind}
+
+    def access_token(self, subject: str, sid: str, record: Record) -> str:
+        """The live access token of *record*; minted twice, it is the same token."""
+        head = record.head
+        issued = head.access_issued
+        own = {"jti": ulid_text(head.access_jti), "iat": issued, "exp": issued + self._lifetimes.access}
+        rest = {"auth_time": head.auth_time, **load_claims(record.claims)}
+        return self._mint(Kind.ACCESS, {"sub": subject, "sid": sid, "gen": head.gen, **own, **rest})
+
+    def refresh_token(self, subject: str, sid: str, record: Record) -> str:
+        """The live refresh token of *record*; its `exp` is the session's next end, idle or absolute."""
+        head = record.head
+        own = {
+            "jti": ulid_text(head.refresh_jti),
+            "iat": head.refresh_issued,
+            "exp": head.ends_at(self._lifetimes.idle),
+        }
+        return self._mint(Kind.REFRESH, {"sub": subject, "sid": sid, "gen": head.gen, **own})
+
+    def read_access(self, token: str) -> AccessClaims | Fault:
+        payload = self._verified(token, Kind.ACCESS)
+        return payload if isinstance(payload, Fault) else read_access(payload) or Fault.BAD
+
+    def read_refresh(self, token: str) -> RefreshClaims | Fault:
+        payload = self._verified(token, Kind.REFRESH)
+        return payload if isinstance(payload, Fault) else read_refresh(payload) or Fault.BAD
+
+    def _mint(self, kind: Kind, payload: Mapping[str, Any]) -> str:
+        key = self._signing
+        # Unescaped, since a name in Japanese would else take six bytes a character of a cookie's 4096.
+        body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+        return self._jws.encode(body, key.secret, algorithm=key.algorithm, headers={"kid": key.kid, "typ": kind.value})
+
+    def _verified(self, token: str, kind: Kind) -> object | Fault:
+        header, _, rest = token.partition(".")
+        key = self._keys[kind].get(header)
+        if key is None:
+            return Fault.UNKNOWN_KEY if self._names_unknown_key(header, kind) and len(token) <= MAX_TOKEN else Fault.BAD
+        if len(token) > MAX_TOKEN or not _is_canonical(rest):
+            return Fault.BAD
+        try:
+            payload: object = json.loads(self._jws.decode(token, key.secret, algorithms=[key.algorithm]))
+        except (PyJWTError, ValueError, RecursionError):
+            return Fault.BAD
+        return payload
+
+    def _names_unknown_key(self, header: str, kind: Kind) -> bool:
+        """Whether *header* is one of ours but for its kid: minted with a key that was taken out of the set."""
+        if len(header) > 256 or _SEGMENTS.fullmatch(f"{header}.A") is None:  # noqa: PLR2004 (far above any header of ours)
+            return False
+        try:
+            fields = json.loads(urlsafe_b64decode(header + "=" * (-len(header) % 4)))
+        except (ValueError, RecursionError):
+            return False
+        if not isinstance(fields, dict) or fields.keys() != {"alg", "kid", "typ"} or fields["typ"] != kind.value:
+            return False
+        kid, algorithm = fields["kid"], fields["alg"]
+        return isinstance(kid, str) and kid not in self._kids and isinstance(algorithm, str) and algorithm in MINIMUM_BYTES
+
+    def _header(self, key: Key, kind: Kind) -> str:
+        sample = self._jws.encode(b"{}", key.secret, algorithm=key.algorithm, headers={"kid": key.kid, "typ": kind.value})
+        return sample.partition(".")[0]
+
+
+def _is_canonical(segments: str) -> bool:
+    """Whether payload and signature are in the one form that base64url without padding has for their bytes."""
+    if _SEGMENTS.fullmatch(segments) is None:
+        return False
+    for segment in segments.split("."):
+        last = _LAST.get(len(segment) % 4, frozenset())
+        if last is not None and segment[-1] not in last:
+            return False
+    return True

@@ -1,0 +1,47 @@
+"""One real server per worker; each test has a namespace of its own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from support.clock import TravelClock
+from support.server import RedisServer
+
+from asgi_tokenguard import TokenGuard
+
+SECRET = "a secret of more than thirty-two bytes, for tests only"
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[RedisServer]:
+    server = RedisServer().start()
+    if not server.travels:
+        pytest.skip("moving the server's clock needs libfaketime: Linux on x86_64")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def clock(server: RedisServer) -> TravelClock:
+    return server.clock
+
+
+@pytest.fixture
+def options(server: RedisServer) -> dict[str, Any]:
+    return {"secret": SECRET, "redis": server.url, "namespace": f"t{next(_numbers)}"}
+
+
+@pytest.fixture
+async def guard(options: dict[str, Any], clock: TravelClock) -> AsyncIterator[TokenGuard]:
+    async with travelling(TokenGuard(**options), clock) as guard:
+        yield guard
+
+
+def travelling(guard: TokenGuard, clock: TravelClock) -> TokenGuard:
+    """Let *guard* read its time from *clock*, as the server does."""
+    guard.engine.monotonic = guard.engine.store.clock.monotonic = clock.monotonic
+    return guard

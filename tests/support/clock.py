@@ -1,0 +1,40 @@
+"""A clock that a test can move: the server's by libfaketime, a process's by the same file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+
+class TravelClock:
+    """
+    Moves time forward for a Redis server and for every guard that reads `monotonic` from it.
+
+    The offset lives in a file, so that several processes travel together.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._known = (-1, 0.0)
+
+    @property
+    def offset(self) -> float:
+        changed = self.file.stat().st_mtime_ns
+        if changed != self._known[0]:
+            self._known = (changed, float(self.file.read_text()))
+        return self._known[1]
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.offset
+
+    def time(self) -> float:
+        return time.time() + self.offset
+
+    def advance(self, seconds: float) -> None:
+        self.set(float(self.file.read_text()) + seconds)
+
+    def set(self, offset: float) -> None:
+        # In place: libfaketime and our readers may look at any moment, and a rename would leave them with the old file.
+        with self.file.open("r+") as file:
+            file.write(f"{offset:+020.3f}\n")
+            file.truncate()

@@ -1,0 +1,102 @@
+"""A real server for tests, whose clock can travel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from support.clock import TravelClock
+
+from asgi_tokenguard.store.embedded import find_binary
+
+
+def faketime_library() -> Path | None:
+    """The libfaketime of the wheel of that name (Linux on x86_64 only), or None."""
+    spec = find_spec("libfaketime")
+    if sys.platform != "linux" or spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(spec.submodule_search_locations[0])
+    return next(folder.rglob("libfaketime.so.1"), None)
+
+
+class RedisServer:
+    """A Redis or Valkey server of one test or one test module; `port=True` for a loopback port beside the socket."""
+
+    def __init__(self, *, port: bool = False, travel: bool = True) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="tgt", dir="/tmp"))
+        self.socket = self.folder / "s"
+        (self.folder / "clock").write_text("+0\n")
+        self.clock = TravelClock(self.folder / "clock")
+        self.port = free_port() if port else 0
+        self.travels = travel and faketime_library() is not None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}" if self.port else f"unix://{self.socket}"
+
+    def start(self) -> RedisServer:
+        environment = dict(os.environ)
+        if self.travels:
+            environment |= {
+                "LD_PRELOAD": str(faketime_library()),
+                "FAKETIME_TIMESTAMP_FILE": str(self.clock.file),
+                "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
+        self._process = subprocess.Popen(
+            [
+                find_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
+                "--dir", str(self.folder), "--save", "", "--appendonly", "no", "--loglevel", "warning",
+            ],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self._wait_for_pong()
+        return self
+
+    def _wait_for_pong(self) -> None:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(1)
+                    client.connect(str(self.socket))
+                    client.sendall(b"PING\r\n")
+                    if client.recv(16).startswith(b"+PONG"):
+                        return
+            except OSError:
+                time.sleep(0.01)
+        raise RuntimeError("the test server did not start")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
