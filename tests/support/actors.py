@@ -1,0 +1,116 @@
+"""Actors for stories: a browser with one cookie jar and some tabs, a thief with a copy, a script outside browsers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.wire import Answer, call
+
+OWN = "https://app.example"
+COOKIE = "__Host-refresh"
+# What browsers say of themselves, by what they do.
+METADATA = {
+    "fetch": {"sec-fetch-site": "same-origin", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"},
+    "page": {"sec-fetch-site": "none", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"},
+    "form": {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"},
+    "image": {"sec-fetch-site": "same-origin", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"},
+    "frame": {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"},
+    "events": {
+        "sec-fetch-site": "same-origin",
+        "sec-fetch-mode": "cors",
+        "sec-fetch-dest": "empty",
+        "accept": "text/event-stream",
+    },
+    "prefetch": {
+        "sec-fetch-site": "same-origin",
+        "sec-fetch-mode": "navigate",
+        "sec-fetch-dest": "document",
+        "sec-purpose": "prefetch",
+    },
+    "cross-form": {
+        "sec-fetch-site": "cross-site",
+        "sec-fetch-mode": "navigate",
+        "sec-fetch-dest": "document",
+        "origin": "https://evil.example",
+    },
+    "cross-fetch": {
+        "sec-fetch-site": "cross-site",
+        "sec-fetch-mode": "cors",
+        "sec-fetch-dest": "empty",
+        "origin": "https://evil.example",
+    },
+    "bare": {},  # not a browser, or an old one
+}
+
+
+class Browser:
+    """One cookie jar."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.jar: str | None = None
+
+    def tab(self) -> Tab:
+        return Tab(self)
+
+    def store(self, answer: Answer) -> None:
+        cookie = answer.cookie()
+        if cookie is not None:
+            self.jar = cookie or None
+
+
+class Tab:
+    """A page's memory: it holds the access token, and takes or loses answers."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+        self.token: str | None = None
+
+    async def ask(
+        self,
+        path: str = "/me",
+        *,
+        method: str = "GET",
+        kind: str = "fetch",
+        token: bool = True,
+        headers: dict[str, str] | None = None,
+        **extra: Any,
+    ) -> Answer:
+        """Send a request with what the tab has now; the answer is still on the wire."""
+        sent = dict(METADATA[kind]) | (headers or {})
+        if kind == "fetch" and method not in {"GET", "HEAD"}:
+            sent.setdefault("origin", OWN)
+        if self.browser.jar is not None:
+            sent["cookie"] = f"{COOKIE}={self.browser.jar}"
+        # Only a script can send the token.
+        if token and self.token is not None and kind in {"fetch", "bare", "cross-fetch"}:
+            sent["authorization"] = f"Bearer {self.token}"
+        return await call(self.browser.app, method, path, sent.items(), **extra)
+
+    def take(self, answer: Answer) -> Answer:
+        """The answer arrives."""
+        self.browser.store(answer)
+        if answer.new_token is not None:
+            self.token = answer.new_token
+        return answer
+
+    async def get(self, path: str = "/me", **options: Any) -> Answer:
+        return self.take(await self.ask(path, **options))
+
+    async def post(self, path: str, **options: Any) -> Answer:
+        return self.take(await self.ask(path, method="POST", **options))
+
+    def reload(self) -> None:
+        self.token = None
+
+
+class Thief:
+    """Holds a copy of a refresh cookie, and calls from a program of his own."""
+
+    def __init__(self, victim: Browser) -> None:
+        self.own = Browser(victim.app)
+        self.own.jar = victim.jar
+        self.tab = self.own.tab()
+
+    async def get(self, path: str = "/me") -> Answer:
+        return await self.tab.get(path, kind="bare")
