@@ -107,7 +107,9 @@ class Engine:
             claims.sub, claims.sid, shown, caller=caller, new=await self._new_ids(), address=address
         )
         if isinstance(found, Code):
-            return found, None, None
+            # Redis drops a key whose sessions are all over, so that the script finds nothing: the token tells why.
+            is_over = self.store.clock.now_ms() // 1000 >= claims.exp
+            return Code.SESSION_EXPIRED if is_over else found, None, None
         self._report(found.presented, found.outcome, claims)
         if found.record is None or found.outcome is Outcome.REFUSE:
             return found.outcome, None, None

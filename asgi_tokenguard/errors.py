@@ -74,6 +74,9 @@ class ConfigurationError(TokenGuardError, ValueError):
         self.problem = problem
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type[ConfigurationError], tuple[str, str, str]]:
+        return type(self), (self.option, self.problem, self.remedy)  # errors cross processes by pickle
+
 
 class SubjectError(TokenGuardError, ValueError):
     """The subject is empty, no valid Unicode, or too long for a cookie."""
@@ -88,6 +91,9 @@ class NotGuarded(TokenGuardError, LookupError):
 
     def __init__(self) -> None:
         super().__init__("this request did not come through TokenGuardMiddleware; wrap the app: TokenGuardMiddleware(app, ...)")
+
+    def __reduce__(self) -> tuple[type[NotGuarded], tuple[()]]:
+        return type(self), ()
 
 
 class ResponseStarted(TokenGuardError, RuntimeError):
@@ -112,6 +118,8 @@ class Refusal(HTTPException, TokenGuardError):
 
 
 class DuplicateCredentials(Refusal):
+    """Two tokens of one kind came in one request: neither is chosen (I4)."""
+
     status = 400
 
     def __init__(self, code: Code = Code.DUPLICATE_CREDENTIALS) -> None:
@@ -119,6 +127,8 @@ class DuplicateCredentials(Refusal):
 
 
 class NotAuthenticated(Refusal):
+    """No token came, or none that counts; *code* says why."""
+
     status = 401
 
     def __init__(self, code: Code) -> None:
@@ -130,6 +140,8 @@ class NotAuthenticated(Refusal):
 
 
 class CrossSiteRequest(Refusal):
+    """A cookie alone does not carry this request across sites (I1), nor may a foreign page log its visitor in."""
+
     status = 403
 
     def __init__(self, code: Code = Code.CROSS_SITE_REQUEST) -> None:
@@ -137,6 +149,8 @@ class CrossSiteRequest(Refusal):
 
 
 class CannotReceive(Refusal):
+    """`login()` was called for a caller that could not receive the tokens (I12)."""
+
     status = 403
 
     def __init__(self, code: Code = Code.CANNOT_RECEIVE) -> None:
@@ -144,6 +158,8 @@ class CannotReceive(Refusal):
 
 
 class StoreUnavailable(Refusal):
+    """Redis did not answer in time (I5)."""
+
     status = 503
 
     def __init__(self, code: Code = Code.STORE_UNAVAILABLE) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from asgi_tokenguard.errors import ConfigurationError
 
 # RFC 7518 section 3.2: a key of the same size as the hash output or larger.
 MINIMUM_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
+# Key files (PEM, OpenSSH) hold a public half as often as not, and whoever knows that could sign.
+_KEY_FILE: Final = re.compile(rb"ssh-|ecdsa-sha2-|.*----[- ]BEGIN ", re.DOTALL)
 
 
 class Key:
@@ -45,8 +48,8 @@ class KeySet:
 
     __slots__ = ("_keys",)
 
-    def __init__(self, keys: Sequence[Key]) -> None:
-        self._keys = tuple(keys)
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._keys = tuple(keys) if isinstance(keys, Iterable) else ()
         if not self._keys or not all(isinstance(key, Key) for key in self._keys):
             raise ConfigurationError("keys", "a KeySet needs at least one Key", "write KeySet([Key(secret)])")
         if len({key.kid for key in self._keys}) < len(self._keys):
@@ -63,16 +66,19 @@ class KeySet:
         return self._keys[-1]
 
 
-def _checked_algorithm(algorithm: str) -> str:
-    if algorithm not in MINIMUM_BYTES:
+def _checked_algorithm(algorithm: object) -> str:
+    if not isinstance(algorithm, str) or algorithm not in MINIMUM_BYTES:
         raise ConfigurationError("keys", f"algorithm {algorithm!r} is not supported", f"use one of {', '.join(MINIMUM_BYTES)}")
     return algorithm
 
 
 def _checked_secret(secret: object, algorithm: str) -> bytes:
-    raw = secret.encode() if isinstance(secret, str) else secret
+    # Environments hold bytes that are no Unicode text; an error of encoding them would carry the secret.
+    raw = secret.encode(errors="surrogatepass") if isinstance(secret, str) else secret
     if not isinstance(raw, bytes):
         raise ConfigurationError("secret", "it is neither text nor bytes", "pass the secret itself")
+    if _KEY_FILE.match(raw):
+        raise ConfigurationError("secret", "it is a key or certificate of a key pair", "pass a random secret")
     if len(raw) < MINIMUM_BYTES[algorithm]:
         raise ConfigurationError(
             "secret",

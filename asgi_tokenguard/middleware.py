@@ -26,6 +26,8 @@ class TokenGuardMiddleware:
     def __init__(self, app: ASGIApp, guard: TokenGuard | None = None, **options: Unpack[GuardOptions]) -> None:
         if guard is not None and options:
             raise ConfigurationError("guard", "other options stand beside it", "give the options to TokenGuard")
+        if not isinstance(guard, TokenGuard | None):
+            raise ConfigurationError("guard", f"a {type(guard).__name__} was given", "pass guard=TokenGuard(...)")
         self.app = app
         self.guard = TokenGuard(**options) if guard is None else guard
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Required, TypedDict, TypeVar
 
@@ -64,7 +64,7 @@ class Settings:
     """Options after their check, in the form that a request needs."""
 
     keys: KeySet
-    redis: str | Redis
+    redis: str | Redis = field(repr=False)  # a URL holds a password
     namespace: str
     timeout: float
     paths: Paths
@@ -163,9 +163,12 @@ def _header_name(option: str, value: object) -> str:
     return value
 
 
-def _origins(values: Iterable[str]) -> frozenset[str]:
+def _origins(values: object) -> frozenset[str]:
     if isinstance(values, str):
         raise ConfigurationError("trusted_origins", "a single string was given", f"write trusted_origins=[{values!r}]")
+    if not isinstance(values, Iterable):
+        kind = type(values).__name__
+        raise ConfigurationError("trusted_origins", f"a {kind} was given", "write trusted_origins=['https://app.example.org']")
     return frozenset(_origin(value) for value in values)
 
 

@@ -88,11 +88,11 @@ class Codec:
 
     def _verified(self, token: str, kind: Kind) -> object | Fault:
         header, _, rest = token.partition(".")
-        key = self._keys[kind].get(header)
-        if key is None:
-            return Fault.UNKNOWN_KEY if self._names_unknown_key(header, kind) and len(token) <= MAX_TOKEN else Fault.BAD
         if len(token) > MAX_TOKEN or not _is_canonical(rest):
             return Fault.BAD
+        key = self._keys[kind].get(header)
+        if key is None:
+            return Fault.UNKNOWN_KEY if self._names_unknown_key(header, kind) else Fault.BAD
         try:
             payload: object = json.loads(self._jws.decode(token, key.secret, algorithms=[key.algorithm]))
         except (PyJWTError, ValueError, RecursionError):

@@ -47,6 +47,11 @@ async def admit(scope: Scope, engine: Engine) -> Admission:
 
     Raises the `Refusal` that is the answer.  Without a token that verifies, Redis is not asked (I14).
     """
+    async with engine.store.patience():  # one for both tokens: a request waits no longer than `timeout` in all
+        return await _admit(scope, engine)
+
+
+async def _admit(scope: Scope, engine: Engine) -> Admission:
     token = credentials.access_token(scope["headers"], engine.settings)
     claims = None if token is None else engine.codec.read_access(token)
     access = await _judge(claims, engine)
@@ -69,8 +74,7 @@ async def _judge(claims: AccessClaims | Fault | None, engine: Engine) -> Access:
         case Fault.BAD:
             return Access.BAD
         case AccessClaims():
-            async with engine.store.patience():
-                return await engine.judge(claims)
+            return await engine.judge(claims)
         case _:
             assert_never(claims)
 
@@ -115,8 +119,7 @@ async def _carry_out(
 ) -> Admission:
     match decision:
         case Rotate(caller=as_caller) if isinstance(shown, RefreshClaims):
-            async with engine.store.patience():
-                outcome, identity, delivery = await engine.present(shown, as_caller, peer_address(scope))
+            outcome, identity, delivery = await engine.present(shown, as_caller, peer_address(scope))
             return _end_of(conclude(facts, outcome), Admission(identity, delivery))
         case Reject(code=code):
             raise refusal_for(code)

@@ -126,7 +126,7 @@ def caller(signs: Signs, where: Provenance) -> Caller:
 def kind(signs: Signs) -> Kind:
     if not signs.has_metadata:
         return Kind.BARE
-    if signs.purpose is not None:
+    if signs.site is None or signs.purpose is not None:
         return Kind.INERT
     if (signs.mode, signs.dest) == ("navigate", "document"):
         return Kind.PAGE if signs.method in READS else Kind.FORM

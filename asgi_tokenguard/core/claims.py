@@ -62,10 +62,9 @@ def check_subject(subject: object) -> str:
     """*subject* if a token and a key can be made of it; raises SubjectError."""
     if not isinstance(subject, str) or not subject:
         raise SubjectError("a subject is a non-empty string, such as the user's primary key")
-    try:
-        size = len(subject.encode())
-    except UnicodeEncodeError as error:
-        raise SubjectError("the subject holds a lone surrogate, which is no Unicode text") from error
+    if not _is_unicode(subject):
+        raise SubjectError("the subject holds a lone surrogate, which is no Unicode text")
+    size = len(subject.encode())
     if size > MAX_SUBJECT:
         raise SubjectError(f"the subject has {size} bytes of UTF-8, more than {MAX_SUBJECT}; use the user's primary key")
     if len(json.dumps(subject, ensure_ascii=False).encode()) > MAX_SUBJECT_IN_JSON:
@@ -73,10 +72,12 @@ def check_subject(subject: object) -> str:
     return subject
 
 
-def dump_claims(claims: Mapping[str, Any] | None) -> bytes:
-    """The app's *claims* as compact JSON, empty for none; raises ClaimsError."""
-    if not claims:
+def dump_claims(claims: object) -> bytes:
+    """The app's *claims*, a mapping or None, as compact JSON, empty for none; raises ClaimsError."""
+    if claims is None:
         return b""
+    if not isinstance(claims, Mapping):
+        raise ClaimsError(f"the claims are a {type(claims).__name__}; pass a mapping of names to JSON values")
     taken = sorted(RESERVED & claims.keys())
     if taken:
         raise ClaimsError(f"the token itself uses {', '.join(taken)}; choose other names")
@@ -88,7 +89,7 @@ def dump_claims(claims: Mapping[str, Any] | None) -> bytes:
         raise ClaimsError("the claims are not JSON: strings, finite numbers, booleans, lists and objects") from error
     if len(dumped) > MAX_CLAIMS:
         raise ClaimsError(f"the claims have {len(dumped)} bytes, more than {MAX_CLAIMS}; keep large data in your database")
-    return dumped
+    return dumped if claims else b""
 
 
 def load_claims(dumped: bytes) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def _common(payload: object) -> dict[str, Any] | None:
     if not isinstance(payload, dict):
         return None
     sub, sid, jti = payload.get("sub"), payload.get("sid"), payload.get("jti")
-    if not (isinstance(sub, str) and sub and isinstance(sid, str) and isinstance(jti, str)):
+    if not (isinstance(sub, str) and sub and _is_unicode(sub) and isinstance(sid, str) and isinstance(jti, str)):
         return None
     raw_jti = ulid_bytes(jti)
     if raw_jti is None or ulid_bytes(sid) is None:
@@ -118,6 +119,15 @@ def _common(payload: object) -> dict[str, Any] | None:
     if not all(_is_counter(number) for number in numbers.values()):
         return None
     return {"sub": sub, "sid": sid, "jti": raw_jti, **numbers}
+
+
+def _is_unicode(text: str) -> bool:
+    # JSON can write half of a surrogate pair, UTF-8 and with it a key cannot.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_counter(value: object) -> bool:

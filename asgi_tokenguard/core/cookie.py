@@ -13,7 +13,7 @@ from asgi_tokenguard.errors import ConfigurationError
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _PATH: Final = re.compile(r"/[!-:<-~]*", re.ASCII)
 _DOMAIN: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
-_SAME_SITE: Final = {"lax": "Lax", "strict": "Strict", "none": "None"}
+_SITES: Final = re.compile(r"lax|strict|none")
 
 
 class InsecureCookieWarning(UserWarning):
@@ -44,14 +44,17 @@ class RefreshCookie:
             warnings.warn("the refresh cookie is sent without Secure", InsecureCookieWarning, stacklevel=3)
 
     def _check_syntax(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not _is_text(self.name, _NAME):
             raise ConfigurationError("cookie", f"{self.name!r} is no cookie name", "use letters, digits, - and _")
-        if self.same_site not in _SAME_SITE:
+        if not _is_text(self.same_site, _SITES):
             raise ConfigurationError("cookie", f"same_site={self.same_site!r}", "use 'lax', 'strict' or 'none'")
-        if not _PATH.fullmatch(self.path):
+        if not _is_text(self.path, _PATH):
             raise ConfigurationError("cookie", f"path={self.path!r}", "use a path such as '/' or '/app'")
-        if self.domain is not None and not _DOMAIN.fullmatch(self.domain):
+        if self.domain is not None and not _is_text(self.domain, _DOMAIN):
             raise ConfigurationError("cookie", f"domain={self.domain!r}", "use a lower-case domain such as 'example.org'")
+        if not isinstance(self.unsafe_plain_http, bool):
+            # The text "false" of an environment variable is true for Python.
+            raise ConfigurationError("cookie", f"unsafe_plain_http={self.unsafe_plain_http!r}", "write True or False")
 
     def _check_prefix(self) -> None:
         name = self.name.lower()  # browsers compare prefixes without case
@@ -96,7 +99,11 @@ class RefreshCookie:
             parts.append(f"Domain={self.domain}")
         if not self.unsafe_plain_http:
             parts.append("Secure")
-        return "; ".join([*parts, "HttpOnly", f"SameSite={_SAME_SITE[self.same_site]}"])
+        return "; ".join([*parts, "HttpOnly", f"SameSite={self.same_site.title()}"])
+
+
+def _is_text(value: object, pattern: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 def _unquoted(value: str) -> str:

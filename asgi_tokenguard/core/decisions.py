@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, assert_never
 
 from asgi_tokenguard.core.callers import SAFE_METHODS, Caller, Provenance
 from asgi_tokenguard.core.rotation import Outcome
@@ -126,6 +126,8 @@ def conclude(facts: Facts, outcome: Outcome | Code) -> Accept | Reject | Pass:
             return _unless_optional(facts, Code.SESSION_ENDED)
         case Code() as code:
             return _unless_optional(facts, code)
+        case _:
+            assert_never(outcome)
 
 
 def may_ride_on_cookie(method: str, where: Provenance, *, proven: bool) -> bool:

@@ -87,7 +87,7 @@ def _seconds(name: str, value: object) -> float:
         return value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigurationError("lifetimes", f"{name} is {value!r}", "give seconds or a timedelta")
-    return float(value)
+    return value
 
 
 def _whole_seconds(name: str, value: object) -> int:

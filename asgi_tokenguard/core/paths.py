@@ -29,9 +29,11 @@ class Patterns:
     prefixes: tuple[str, ...]
 
     @classmethod
-    def parse(cls, option: str, patterns: Iterable[str]) -> Patterns:
+    def parse(cls, option: str, patterns: object) -> Patterns:
         if isinstance(patterns, str):
             raise ConfigurationError(option, "a single string was given", f"write {option}=[{patterns!r}]")
+        if not isinstance(patterns, Iterable):
+            raise ConfigurationError(option, f"a {type(patterns).__name__} was given", f"write {option}=['/static/*']")
         checked = [_checked(option, pattern) for pattern in patterns]
         return cls(
             frozenset(pattern for pattern in checked if not pattern.endswith("*")),

@@ -101,8 +101,10 @@ def _decode_tail(tail: bytes) -> tuple[bytes, bytes] | None:
     parts = []
     while len(tail) >= LENGTH.size:
         (length,) = LENGTH.unpack_from(tail)
-        parts.append(tail[LENGTH.size : LENGTH.size + length])
-        tail = tail[LENGTH.size + length :]
+        part, tail = tail[LENGTH.size : LENGTH.size + length], tail[LENGTH.size + length :]
+        if len(part) < length:
+            return None  # cut off
+        parts.append(part)
     # Later versions may append parts; a reader of this one needs the first two.
     return (parts[0], parts[1]) if len(parts) >= 2 and not tail else None  # noqa: PLR2004
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from ulid import ULID
@@ -62,9 +62,12 @@ def pack_address(text: str | None) -> bytes:
     if not text:
         return b""
     try:
-        return ip_address(text.partition("%")[0]).packed
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return b""
+    # A server that listens on `::` tells IPv4 clients as ::ffff:192.0.2.7.
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).packed
 
 
 def unpack_address(packed: bytes) -> str | None:

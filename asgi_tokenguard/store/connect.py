@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
@@ -81,18 +80,17 @@ def _open(url: str, timeout: float) -> Redis:
 
 
 def _checked_url(url: str) -> str:
-    scheme = urlsplit(url).scheme
-    if scheme not in SCHEMES:
-        raise ConfigurationError(
-            "redis",
-            f"the URL starts with {scheme or url[:8]!r}",
-            f"use one of {', '.join(f'{name}://' for name in SCHEMES)}",
-        )
+    # No part of the URL is shown, nor redis-py's own error: a password with a slash in it is read as host and port.
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in SCHEMES:
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise ConfigurationError("redis", "the URL has no scheme that is known", f"start it with one of {known}")
     if scheme != "embedded":
         try:
             BlockingConnectionPool.from_url(url)
-        except (ValueError, TypeError) as error:
-            raise ConfigurationError("redis", f"redis-py does not take the URL ({error})", "see its from_url()") from error
+        except (ValueError, TypeError):
+            remedy = "write redis://user:password@host:6379/0, with / in a password as %2F, : as %3A, @ as %40"
+            raise ConfigurationError("redis", "redis-py does not take the URL", remedy) from None
     return url
 
 

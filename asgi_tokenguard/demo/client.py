@@ -1,0 +1,121 @@
+"""A browser as far as the self-test needs one: it keeps one cookie and one access token, and can lose an answer."""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import httpx
+
+COOKIE: Final = "__Host-refresh"
+# What a page's own script says of itself, and what a script of another site's page cannot help saying.
+OWN: Final = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+FOREIGN: Final = {**OWN, "Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back; *token* and *cookie* are None where none was handed out, *cookie* is empty where it was cleared."""
+
+    status: int
+    body: Any
+    token: str | None
+    cookie: str | None
+    attributes: str
+
+    @property
+    def code(self) -> str | None:
+        code = self.body.get("code") if isinstance(self.body, dict) else None
+        return code if isinstance(code, str) else None
+
+    @property
+    def session_id(self) -> object:
+        """Whose answer it is, where `/api/me` tells."""
+        return self.body.get("session_id") if isinstance(self.body, dict) else None
+
+    @property
+    def verdict(self) -> str:
+        """Status and code: what a step compares."""
+        return f"{self.status} {self.code}" if self.code else str(self.status)
+
+
+class Browser:
+    """One cookie jar and one page."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+        self.token: str | None = None
+        self.cookie: str | None = None
+
+    async def log_in(self, user: str, password: str) -> Answer:
+        return self.take(await self.ask("POST", "/login", json={"user": user, "password": password}))
+
+    async def get(self, path: str = "/api/me") -> Answer:
+        return self.take(await self.ask("GET", path))
+
+    async def post(self, path: str) -> Answer:
+        return self.take(await self.ask("POST", path))
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] = OWN,
+        token: bool = True,
+        cookie: bool = True,
+        json: dict[str, str] | None = None,
+    ) -> Answer:
+        """Send a request; the answer is not taken yet, and may get lost."""
+        sent = dict(headers)
+        # By hand: the jar of the standard library takes no localhost for a safe place, and drops Secure cookies there.
+        if cookie and self.cookie:
+            sent["Cookie"] = f"{COOKIE}={self.cookie}"
+        if token and self.token:
+            sent["Authorization"] = f"Bearer {self.token}"
+        return _read(await self._http.request(method, path, headers=sent, json=json))
+
+    def take(self, answer: Answer) -> Answer:
+        if answer.cookie is not None:
+            self.cookie = answer.cookie
+        if answer.token is not None:
+            self.token = answer.token
+        return answer
+
+    def copy(self) -> Browser:
+        """A thief's: the same cookie in another program."""
+        thief = Browser(self._http)
+        thief.cookie = self.cookie
+        return thief
+
+
+def generation(token: str | None) -> object:
+    """The generation in a token, read without a check, since it was not ours to check."""
+    if token is None:
+        return None
+    payload = token.split(".")[1]
+    claims: dict[str, object] = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims.get("gen")
+
+
+def _read(response: httpx.Response) -> Answer:
+    cookie, attributes = None, ""
+    for line in response.headers.get_list("set-cookie"):
+        pair, _, rest = line.partition("; ")
+        name, _, value = pair.partition("=")
+        if name == COOKIE:
+            cookie, attributes = value, rest
+    try:
+        body = response.json()
+    except ValueError:
+        body = response.text
+    return Answer(
+        status=response.status_code,
+        body=body,
+        token=response.headers.get("x-new-access-token"),
+        cookie=cookie,
+        attributes=attributes,
+    )
