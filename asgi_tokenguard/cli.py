@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Final
 
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _demo(asked: argparse.Namespace) -> int:
     from asgi_tokenguard.demo import selftest, serve
 
+    serve.check_installed()
     if asked.selftest:
         return selftest.main(redis=asked.redis)
     return serve.main(host=asked.host, port=asked.port, redis=asked.redis, access=asked.access)
@@ -38,25 +39,22 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="serve a small guarded app to try with curl or a browser")
     demo.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    demo.add_argument("--port", type=_port, default=8000, help="port to listen on, 0 for any free one (default: %(default)s)")
-    demo.add_argument("--redis", default="embedded://", metavar="URL", help="where sessions are kept (default: %(default)s)")
     demo.add_argument(
-        "--access", type=_lifetime, default=30, metavar="SECONDS", help="life of an access token (default: %(default)s)"
+        "--port", type=_number(0, 65535), default=8000, help="port to listen on, 0 for any free one (default: %(default)s)"
+    )
+    demo.add_argument("--redis", default="embedded://", metavar="URL", help="where sessions are kept (default: %(default)s)")
+    # Two seconds leave time to use a token by hand; after an hour nobody waits for a rotation any more.
+    demo.add_argument(
+        "--access", type=_number(2, 3600), default=30, metavar="SECONDS", help="life of an access token (default: %(default)s)"
     )
     demo.add_argument("--selftest", action="store_true", help="drive a server of its own over HTTP, exit 0 or 1")
     return parser
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:  # noqa: PLR2004 (RFC 793: sixteen bits)
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return port
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} to {most}")
+        return int(text)
 
-
-def _lifetime(text: str) -> int:
-    seconds = int(text)
-    # Two seconds leave time to use a token by hand; an hour is no demo of rotation any more.
-    if not 2 <= seconds <= 3600:  # noqa: PLR2004
-        raise argparse.ArgumentTypeError("choose 2 to 3600 seconds")
-    return seconds
+    return read

@@ -162,8 +162,11 @@ class Exchange:
         )
 
     def _proven(self) -> dict[str, str]:
-        """The sessions that the request's tokens prove, with their users."""
-        return {claims.sid: claims.sub for claims in self._tokens() if claims is not None}
+        """The sessions that the request's tokens prove, or that this answer was to carry, with their users."""
+        proven = {claims.sid: claims.sub for claims in self._tokens() if claims is not None}
+        if self._delivery is not None:  # a login earlier in this request, which nobody will ever hold
+            proven[self._delivery.sid] = self._delivery.subject
+        return proven
 
 
 def login_caller(signs: Signs, where: Provenance) -> Caller:

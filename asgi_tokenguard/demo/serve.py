@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -26,6 +27,12 @@ class DemoError(TokenGuardError, RuntimeError):
     """The demo cannot be served here; the message says why and what to do."""
 
 
+def check_installed() -> None:
+    """Raise `DemoError` where what the demo needs beyond the package is missing, before anything else is complained about."""
+    if importlib.util.find_spec("uvicorn") is None:
+        raise DemoError('the demo needs uvicorn: pip install "asgi-tokenguard[demo]"')
+
+
 def main(*, host: str, port: int, redis: str, access: int) -> int:
     """Serve until Ctrl-C; the exit code."""
     with suppress(KeyboardInterrupt):
@@ -45,12 +52,9 @@ async def serving(guarded: TokenGuardMiddleware, host: str, port: int) -> AsyncI
     """
     Serve *guarded*, in this event loop, until the block ends: the server's task, and the port that it listens on.
 
-    Raises `DemoError` where uvicorn is missing or the address cannot be had, `StoreUnavailable` where Redis is away.
+    Raises `DemoError` where the address cannot be had or Redis does not answer.
     """
-    try:
-        import uvicorn
-    except ModuleNotFoundError as error:
-        raise DemoError('the demo needs uvicorn: pip install "asgi-tokenguard[demo]"') from error
+    import uvicorn
 
     # A guard opens with its app; this one opens before, since a server that does not answer is an error here, not an outage.
     with _listener(host, port) as listener:

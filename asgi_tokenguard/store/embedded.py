@@ -240,7 +240,7 @@ def see_it_end(home: Path, *, private: bool) -> None:
     """Wait until the server has ended, unless others still use it."""
     names = ("leaving.lock", keeper.USERS_LOCK, keeper.KEEPER_LOCK)
     leaving, users, lock = (keeper.FileLock(home / name) for name in names)
-    deadline = time.monotonic() + STOP_SECONDS
+    deadline, shared = time.monotonic() + STOP_SECONDS, 0
     with leaving, users, lock:
         # One by one: two who leave at the same time would each take the other's look at the lock for a user.
         while time.monotonic() < deadline:
@@ -248,9 +248,9 @@ def see_it_end(home: Path, *, private: bool) -> None:
                 if users.take(shared=False):
                     if lock.take(shared=False):  # the keeper has done its work, or was killed
                         break
-                    users.release()  # the keeper's turn
-                elif users.take(shared=True):
-                    return  # so others hold it shared as well
+                elif users.take(shared=True) and (shared := shared + 1) > 1:
+                    return  # others have it; seen twice, since a keeper can end between the two calls, but only once
+                users.release()  # the keeper's turn
             time.sleep(LOOK_SECONDS)
         else:
             logger.warning("the embedded server in %s has not ended within %.0f s", home, STOP_SECONDS)
@@ -277,7 +277,7 @@ def _runtime() -> Path:
 
 def _failure(problem: str, home: Path) -> EmbeddedServerError:
     log = ""
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         # The last five lines: a server says in one or two why it does not start.
         log = "\n".join((home / keeper.LOG).read_text(errors="replace").splitlines()[-5:])
     return EmbeddedServerError(problem, f"see what it said, or name another server in {BINARY_VARIABLE}", log)

@@ -52,7 +52,7 @@ def test_p35_a_repr_shows_no_id_of_a_token():
 
 
 NO_COUNTER = [None, -1, MAX_COUNTER + 1, 10**30, 1.0, 0.5, float("nan"), float("inf"), "1", True, False, [], {}, [1]]
-NO_TEXT = [None, "", 7, True, [], ["user-1"], {}, 1.5]
+NO_TEXT = [None, "", 7, True, [], ["user-1"], {}, 1.5, "\ud800", "user\udfff"]
 NO_ID = [None, "", 7, True, [], {}, JTI.lower(), JTI[:-1], JTI + "0", "8" + JTI[1:], "O" + JTI[1:], JTI[:-1] + "é", "x" * 26]
 WRONG = [
     *[("sub", value) for value in NO_TEXT],

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -172,15 +173,15 @@ def kill_keeper_of(place):
 
 
 def at_work_in(folder):
-    """Servers and keepers that name *folder* in their command line."""
+    """Servers, which live in their homes, and keepers, which name them."""
     found = []
-    for entry in Path("/proc").glob("[0-9]*") if sys.platform == "linux" else ():
-        try:
-            words = (entry / "cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if os.fsencode(folder) in words and (b"embedded_keeper" in words or b"unixsocket" in words):
-            found.append(int(entry.name))
+    for process in Path("/proc").glob("[0-9]*") if sys.platform == "linux" else ():
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            words = (process / "cmdline").read_bytes()
+            keeper = b"embedded_keeper" in words and os.fsencode(folder) in words
+            server = b"unixsocket" in words and str((process / "cwd").readlink()).startswith(f"{folder}/")
+            if keeper or server:
+                found.append(int(process.name))
     return found
 
 
@@ -491,6 +492,29 @@ def test_a_python_that_cannot_be_run_is_told(new, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(EmbeddedServerError, match="plain Python"):
         new("embedded://").start()
+
+
+def test_a_home_in_which_no_keeper_can_work_is_told(folder, new):
+    (folder / "home" / "server.log").mkdir(parents=True)
+    with pytest.raises(EmbeddedServerError, match="its keeper did not start"):
+        new(f"embedded://{folder}/home").start()
+
+
+def test_a_server_that_hangs_is_waited_for_but_not_for_ever(folder, new, monkeypatch, caplog):
+    server = new(f"embedded://{folder}/home")
+    pid = pid_of(server.start())
+    monkeypatch.setattr(embedded, "START_SECONDS", 0.3)
+    monkeypatch.setattr(embedded, "STOP_SECONDS", 0.3)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(EmbeddedServerError, match="no answer"):
+            server.start()
+        assert "has not ended" in caplog.text
+        with pytest.raises(EmbeddedServerError, match="an earlier one does not end"):
+            server.start()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert becomes_true(lambda: not is_alive(pid))
 
 
 def test_a_directory_that_was_removed_under_its_server_is_made_anew(folder, new):

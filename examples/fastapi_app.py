@@ -1,0 +1,65 @@
+"""
+FastAPI: log in, a protected route, the user's sessions, log out.
+
+    TOKENGUARD_SECRET="$(python -c 'import secrets; print(secrets.token_urlsafe(64))')" uvicorn --app-dir examples fastapi_app:app
+
+Then, in another shell:
+
+    curl -si --json '{"user": "ada", "password": "lovelace"}' http://127.0.0.1:8000/login
+    curl -si -H "Authorization: Bearer <the x-new-access-token of that answer>" http://127.0.0.1:8000/me
+"""
+
+import os
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Request
+from pydantic import BaseModel
+
+from asgi_tokenguard import Auth, TokenGuardMiddleware, get_auth
+
+# One secret for all workers, from where you keep secrets; a random one made here would differ in each.
+SECRET = os.environ.get("TOKENGUARD_SECRET") or exit("set TOKENGUARD_SECRET to 32 bytes or more; this file's head shows how")
+# `embedded://` starts a server for development; in production this names yours.
+REDIS = os.environ.get("REDIS_URL", "embedded://")
+
+app = FastAPI()
+app.add_middleware(TokenGuardMiddleware, secret=SECRET, redis=REDIS, public=["/login", "/logout"])
+
+
+async def current_auth(request: Request) -> Auth:
+    return get_auth(request)
+
+
+CurrentAuth = Annotated[Auth, Depends(current_auth)]
+
+
+class Credentials(BaseModel):
+    user: str
+    password: str
+
+    def are_right(self) -> bool:
+        """Whether the password is the user's.  Yours asks a database for a hash by argon2 or scrypt."""
+        return {"ada": "lovelace", "alan": "turing"}.get(self.user) == self.password
+
+
+@app.post("/login")
+async def login(credentials: Credentials, auth: CurrentAuth) -> dict[str, bool]:
+    if not credentials.are_right():
+        raise HTTPException(401, "Unknown user or wrong password.")
+    await auth.login(credentials.user, {"role": "admin"})
+    return {"ok": True}  # the tokens travel in the response head
+
+
+@app.get("/me")
+async def me(auth: CurrentAuth) -> dict[str, Any]:
+    return {"user": auth.subject, "role": auth.claims["role"]}
+
+
+@app.get("/sessions")
+async def sessions(auth: CurrentAuth) -> list[dict[str, Any]]:
+    return [session.to_dict() for session in await auth.sessions()]
+
+
+@app.post("/logout", status_code=204)
+async def logout(auth: CurrentAuth) -> None:
+    await auth.logout()
