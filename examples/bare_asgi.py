@@ -1,7 +1,7 @@
 """
 No framework: a bare ASGI callable with a login, a protected route, the user's sessions and a logout.
 
-    TOKENGUARD_SECRET="$(python -c 'import secrets; print(secrets.token_urlsafe(64))')" uvicorn --app-dir examples bare_asgi:app
+    TOKENGUARD_SECRET=$(python -c "import secrets; print(secrets.token_hex(32))") uvicorn --app-dir examples bare_asgi:app
 
 Then, in another shell:
 
@@ -9,17 +9,16 @@ Then, in another shell:
     curl -si -H "Authorization: Bearer <the x-new-access-token of that answer>" http://127.0.0.1:8000/me
 """
 
-from __future__ import annotations
-
 import json
 import os
+import sys
 from typing import Any
 from urllib.parse import parse_qsl
 
 from asgi_tokenguard import TokenGuardMiddleware, get_auth
 
 # One secret for all workers, from where you keep secrets; a random one made here would differ in each.
-SECRET = os.environ.get("TOKENGUARD_SECRET") or exit("set TOKENGUARD_SECRET to 32 bytes or more; this file's head shows how")
+SECRET = os.environ.get("TOKENGUARD_SECRET") or sys.exit("set TOKENGUARD_SECRET; the head of this file shows how")
 # `embedded://` starts a server for development; in production this names yours.
 REDIS = os.environ.get("REDIS_URL", "embedded://")
 

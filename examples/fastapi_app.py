@@ -1,7 +1,7 @@
 """
 FastAPI: log in, a protected route, the user's sessions, log out.
 
-    TOKENGUARD_SECRET="$(python -c 'import secrets; print(secrets.token_urlsafe(64))')" uvicorn --app-dir examples fastapi_app:app
+    TOKENGUARD_SECRET=$(python -c "import secrets; print(secrets.token_hex(32))") uvicorn --app-dir examples fastapi_app:app
 
 Then, in another shell:
 
@@ -10,6 +10,7 @@ Then, in another shell:
 """
 
 import os
+import sys
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
@@ -18,7 +19,7 @@ from pydantic import BaseModel
 from asgi_tokenguard import Auth, TokenGuardMiddleware, get_auth
 
 # One secret for all workers, from where you keep secrets; a random one made here would differ in each.
-SECRET = os.environ.get("TOKENGUARD_SECRET") or exit("set TOKENGUARD_SECRET to 32 bytes or more; this file's head shows how")
+SECRET = os.environ.get("TOKENGUARD_SECRET") or sys.exit("set TOKENGUARD_SECRET; the head of this file shows how")
 # `embedded://` starts a server for development; in production this names yours.
 REDIS = os.environ.get("REDIS_URL", "embedded://")
 

@@ -21,7 +21,8 @@ OPEN = ["/", "/login", "/static/", "/static/a", "/static/a/b.css", "/static/a/",
 CLOSED = [
     "/login/", "/login/x", "/Login", "/loginx", "/xlogin", "/login ", " /login", "login", "", "/me", "/me/login",
     "/static", "/staticx", "/static2/a", "/x/static/a", "/static//a", "//static/a", "/static/../me", "/static/..", "/static/.",
-    "/static/./a", "/static/a/../../me", "/static\\a", "/static/\\a", "/static/a\\..\\b", "/static/a\0", "/login\0", "/login?x", "//", "///login",
+    "/static/./a", "/static/a/../../me",
+    "/static\\a", "/static/\\a", "/static/a\\..\\b", "/static/a\0", "/login\0", "/login?x", "//", "///login",
     "/./", "/../", "/\uff0flogin",
 ]  # fmt: skip
 

@@ -1,0 +1,352 @@
+"""The options: typed once, checked when the guard is built, each error naming the option and the remedy."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from dataclasses import fields
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asgi_tokenguard import ConfigurationError, Key, KeySet, Lifetimes, RefreshCookie, TokenGuard, TokenGuardMiddleware
+from asgi_tokenguard.core.paths import Openness
+from asgi_tokenguard.options import GuardOptions, Settings, settle
+
+SECRET = "a secret of these tests with more than 32 bytes"
+PASSWORD = "hunter2-of-redis"
+URL = f"redis://user:{PASSWORD}@localhost:6379/0"
+GOOD: dict[str, Any] = {"secret": SECRET, "redis": URL}
+
+
+def settled(**options: Any) -> Settings:
+    return settle(GOOD | options)
+
+
+def refusal(options: dict[str, Any]) -> ConfigurationError:
+    """The error of building a guard; both doors give the same one."""
+    with pytest.raises(ConfigurationError) as caught:
+        TokenGuard(**options)
+    with pytest.raises(ConfigurationError) as of_middleware:
+        TokenGuardMiddleware(lambda *_: None, **options)
+    assert str(caught.value) == str(of_middleware.value)
+    return caught.value
+
+
+# --- What the options become
+
+
+def test_the_defaults_are_those_of_the_design():
+    defaults = settled()
+    assert (
+        Settings(
+            keys=defaults.keys,
+            redis=URL,
+            namespace="tg",
+            timeout=1.0,
+            paths=defaults.paths,
+            lifetimes=Lifetimes(access=900, idle=15 * 86_400, absolute=90 * 86_400, grace=30),
+            cookie=RefreshCookie("__Host-refresh", same_site="lax"),
+            access_header=b"authorization",
+            access_scheme="bearer",
+            new_token_header=b"X-New-Access-Token",
+            trusted_origins=frozenset(),
+        )
+        == defaults
+    )
+    assert [SECRET.encode()] == [key.secret for key in defaults.keys]
+    assert Openness.REQUIRED is defaults.paths.openness("/", b"/")
+
+
+KEYS = KeySet([Key(SECRET, kid="old"), Key(SECRET, kid="new")])
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "field", "expected"),
+    [
+        ("redis", "unix:///run/redis.sock", "redis", "unix:///run/redis.sock"),
+        ("namespace", "shop:1.x-y_z", "namespace", "shop:1.x-y_z"),
+        ("timeout", 0.25, "timeout", 0.25),
+        ("timeout", 60, "timeout", 60.0),
+        ("lifetimes", Lifetimes(access=60), "lifetimes", Lifetimes(access=60)),
+        ("cookie", RefreshCookie("r", path="/app"), "cookie", RefreshCookie("r", path="/app")),
+        ("access_header", "authorization:bearer", "access_scheme", "bearer"),
+        ("access_header", "X-Access-Token", "access_header", b"x-access-token"),
+        ("access_header", "X-Access-Token", "access_scheme", None),
+        ("access_header", " X-Auth : Token ", "access_header", b"x-auth"),
+        ("access_header", " X-Auth : Token ", "access_scheme", "token"),
+        ("new_token_header", "X-Fresh", "new_token_header", b"X-Fresh"),
+        ("trusted_origins", ["https://SPA.example:443"], "trusted_origins", frozenset({"https://spa.example"})),
+        ("trusted_origins", iter(["http://localhost:5173"]), "trusted_origins", frozenset({"http://localhost:5173"})),
+    ],
+)
+def test_each_option_arrives_in_the_form_that_a_request_needs(option, value, field, expected):
+    assert expected == getattr(settled(**{option: value}), field)
+
+
+def test_keys_arrive_as_they_are():
+    assert KEYS is settle({"keys": KEYS, "redis": URL}).keys
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, ["required", "required"]),
+        ({"public": ["/a"]}, ["public", "required"]),
+        ({"optional": ["/a"]}, ["optional", "required"]),
+        ({"required": False}, ["optional", "optional"]),
+        ({"required": False, "public": ["/a"], "optional": []}, ["public", "optional"]),
+        ({"required": True, "public": ["/a"], "optional": ["/b"]}, ["public", "optional"]),
+    ],
+)
+def test_paths_are_opened_by_three_options(options, expected):
+    paths = settled(**options).paths
+    assert expected == [paths.openness(path, None).value for path in ("/a", "/b")]
+
+
+# --- What is refused
+
+NOT_TEXT = [None, 7, True, b"x", ["x"], {}]
+NO_PATHS = ["/login", "", 7, None, True, ["login"], ["/a//b"], ["/a*"], ["/a?b"], [None], [b"/a"], [""]]
+TAKEN = ["Set-Cookie", "cookie", "HOST", "origin", "Content-Length", "content-type", "Transfer-Encoding"]
+NO_HEADER = ["", " ", "X Y", "X-Tökên", "X-Token\r\nSet-Cookie: a=b", "(x)", "X-Token\0", *TAKEN]
+NO_ORIGIN = ["https://*.example", "*", "null", "", "app.example", "//app.example", "https://app.example/", "https://app.example/x",
+             "https://u@app.example", "https://a.example?x", " https://app.example", None, 7, b"https://a.example"]  # fmt: skip
+SYNC_CLIENT = redis.Redis()
+NO_REDIS = ["", "localhost", "localhost:6379", "http://localhost", "redis:", "redis", "REDIS://localhost", "redis:/localhost",
+            "memory://", "redis://[::1", "redis://localhost:99999", "redis://localhost:port", "redis://localhost?db=x",
+            "redis://localhost?socket_timeout=x", None, 7, True, b"redis://localhost", object(), {}, ["redis://localhost"],
+            SYNC_CLIENT, redis.asyncio.Redis(decode_responses=True)]  # fmt: skip
+
+WRONG = [
+    *[({"redis": value}, "redis") for value in NO_REDIS],
+    *[({"secret": value}, "secret") for value in ("", b"", "short", None, 7, True, ["s" * 32], object(), KEYS)],
+    *[({"namespace": value}, "namespace") for value in ("", "a b", "{x}", "é", "x\n", "x/y", "*", "n" * 65, *NOT_TEXT)],
+    *[({"timeout": value}, "timeout") for value in (0, -1, 60.1, float("nan"), float("inf"), "1", None, True, [1], 1j)],
+    *[({"public": value}, "public") for value in NO_PATHS],
+    *[({"optional": value}, "optional") for value in NO_PATHS],
+    *[({"required": value}, "required") for value in (None, 0, 1, "no", "False", [])],
+    *[({"lifetimes": value}, "lifetimes") for value in (None, 900, {"access": 900}, "900", Lifetimes)],
+    *[({"cookie": value}, "cookie") for value in (None, "refresh", {"name": "r"}, RefreshCookie)],
+    *[({"access_header": value}, "access_header") for value in (
+        *NOT_TEXT, *NO_HEADER, "Authorization", "authorization", "Authorization:", "Authorization: ", "Authorization: Bearer x",
+        "Authorization: Bearer,", "X-Token:", ": Bearer", "Cookie: x", "A:B:C", "Authorization: Bé")],
+    *[({"new_token_header": value}, "new_token_header") for value in (
+        *NOT_TEXT, *NO_HEADER, "X-Token: x", "X-Token:", "X-Token\n", " X-Token")],
+    *[({"trusted_origins": value}, "trusted_origins") for value in (None, 7, True, "https://app.example", "", *[
+        ["https://fine.example", origin] for origin in NO_ORIGIN])],
+]  # fmt: skip
+
+
+def label(row: tuple[dict[str, Any], str]) -> str:
+    ((option, value),) = row[0].items()
+    return f"{option}={value!r:.40}"
+
+
+@pytest.mark.parametrize(("wrong", "option"), WRONG, ids=[label(row) for row in WRONG])
+def test_a_wrong_value_is_refused_at_start_up_with_its_option_and_a_remedy(wrong, option):
+    error = refusal(GOOD | wrong)
+    assert option == error.option
+    assert str(error).startswith(f"{option}: ")
+    assert error.problem
+    assert error.remedy
+    assert str(error).endswith(error.remedy)
+
+
+def test_every_option_has_wrong_values_in_the_table_and_keys_below():
+    assert set(GuardOptions.__annotations__) == {option for _, option in WRONG} | {"keys"}
+
+
+@pytest.mark.parametrize("keys", [None, SECRET, [Key(SECRET)], Key(SECRET), {"a": SECRET}, KeySet])
+def test_keys_are_a_key_set(keys):
+    error = refusal({"keys": keys, "redis": URL})
+    assert ("keys", "pass keys=KeySet(...)") == (error.option, error.remedy)
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "problem"),
+    [
+        ({"redis": URL}, "secret", "no secret is given, and a random one would differ in each worker"),
+        ({"redis": URL, "secret": SECRET, "keys": KEYS}, "secret", "both are given"),
+        ({"secret": SECRET}, "redis", "it is missing"),
+        ({}, "redis", "it is missing"),
+        (GOOD | {"required": False, "optional": ["/a"]}, "optional", "with required=False every path is optional"),
+        (GOOD | {"required": False, "optional": ["/a/*"]}, "optional", "with required=False every path is optional"),
+    ],
+)
+def test_p32_what_is_missing_or_contradicts_is_refused(options, option, problem):
+    error = refusal(options)
+    assert (option, problem) == (error.option, error.problem)
+
+
+# --- Unknown options
+
+LATER = ["locator", "risk", "cache", "staleness", "strict", "endpoints", "fresh", "sign_in", "on_refusal", "max_sessions",
+         "reauthentication", "refresh_header", "trusted_proxies", "issuer", "audience", "leeway", "on_event"]  # fmt: skip
+
+
+@pytest.mark.parametrize("option", LATER)
+@pytest.mark.parametrize("value", [None, True, 7, "/x"])
+def test_an_option_of_a_later_release_does_not_exist_yet(option, value):
+    """Accepted and ignored, it would promise what is not done (P31)."""
+    error = refusal(GOOD | {option: value})
+    assert (option, "there is no such option") == (error.option, error.problem)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("secrets", "secret"),
+        ("Secret", "secret"),
+        ("key", "keys"),
+        ("redis_", "redis"),
+        ("name_space", "namespace"),
+        ("time_out", "timeout"),
+        ("publics", "public"),
+        ("option", "optional"),
+        ("require", "required"),
+        ("lifetime", "lifetimes"),
+        ("cookies", "cookie"),
+        ("access_headers", "access_header"),
+        ("new_token_heder", "new_token_header"),
+        ("trusted_origin", "trusted_origins"),
+    ],
+)
+def test_a_misspelt_option_is_told_what_was_meant(name, meant):
+    error = refusal(GOOD | {name: "x"})
+    assert (name, f"did you mean {meant!r}?") == (error.option, error.remedy)
+
+
+def test_an_option_like_no_other_is_told_all_names():
+    error = refusal(GOOD | {"qqq": 1})
+    assert f"known are {', '.join(sorted(GuardOptions.__annotations__))}" == error.remedy
+
+
+def test_a_misspelt_secret_is_not_shown():
+    assert SECRET not in str(refusal({"redis": URL, "secrets": SECRET}))
+
+
+def test_one_guard_stands_beside_no_other_option():
+    guard = TokenGuard(**GOOD)
+    assert guard is TokenGuardMiddleware(lambda *_: None, guard=guard).guard
+    with pytest.raises(ConfigurationError, match="^guard: other options stand beside it; give the options to TokenGuard"):
+        TokenGuardMiddleware(lambda *_: None, guard=guard, namespace="x")
+
+
+@pytest.mark.parametrize("guard", [SECRET, GOOD, TokenGuard, 7, False])
+def test_a_guard_is_a_token_guard(guard):
+    """A secret in the second place, say."""
+    with pytest.raises(ConfigurationError, match=r"^guard: .*pass guard=TokenGuard\(\.\.\.\)") as caught:
+        TokenGuardMiddleware(lambda *_: None, guard)
+    assert SECRET not in str(caught.value)
+
+
+# --- Options are read, all and only those
+
+
+class Recording(dict[str, Any]):
+    """Options that note which of them are asked for."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.read: set[str] = set()
+
+    def __contains__(self, name: object) -> bool:
+        self.read.add(str(name))
+        return super().__contains__(name)
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.read.add(name)
+        return super().get(name, default)
+
+
+def test_p31_every_typed_option_is_read_and_every_read_option_is_typed():
+    options = Recording(GOOD)
+    settle(options)
+    assert set(GuardOptions.__annotations__) == options.read
+
+
+def test_every_option_is_documented_where_it_is_typed():
+    """The sentence below each name is what editors show."""
+    import ast
+    import inspect
+
+    (body,) = [node.body for node in ast.walk(ast.parse(inspect.getsource(GuardOptions))) if isinstance(node, ast.ClassDef)]
+    named = [
+        name.target.id
+        for name, text in zip(body[1:], body[2:], strict=False)
+        if isinstance(name, ast.AnnAssign) and isinstance(text, ast.Expr)
+    ]
+    assert list(GuardOptions.__annotations__) == named
+
+
+def test_p33_settings_belong_to_one_guard():
+    one, two = TokenGuard(**GOOD, namespace="one"), TokenGuard(**GOOD, namespace="two")
+    assert ["one", "two"] == [guard.engine.settings.namespace for guard in (one, two)]
+    with pytest.raises(AttributeError):
+        one.engine.settings.namespace = "two"
+
+
+# --- Secrets stay secret
+
+
+def test_p35_settings_show_no_secret():
+    shown = repr(settled()) + repr(TokenGuard(**GOOD)) + repr(TokenGuard(**GOOD).engine)
+    assert [] == [secret for secret in (SECRET, PASSWORD) if secret in shown]
+    assert {field.name for field in fields(Settings)} - {"redis"} == {field.name for field in fields(Settings) if field.repr}
+
+
+LEAKY = [
+    {"secret": "hunter2-short"},
+    {"secret": ["hunter2-in-a-list-of-more-than-32-bytes"]},
+    {"keys": "hunter2-of-more-than-thirty-two-bytes", "secret": None},
+    {"lifetimes": "hunter2"},
+    {"cookie": "hunter2"},
+    {"redis": "hunter2@localhost"},
+    {"redis": ":hunter2@localhost:6379"},
+    {"redis": "default:hunter2@localhost:6379"},
+    {"redis": "hunter2:x@localhost"},
+    {"redis": "rediss//:hunter2@localhost"},
+    {"redis": "http://:hunter2@localhost"},
+    {"redis": "redis://:hunter2@localhost:99999"},
+    {"redis": "redis://user:hunter2/with/slashes@localhost:6379/0"},
+    {"redis": "redis://:hunter2/@localhost:6379/0"},
+    {"redis": "redis://:x@[hunter2"},
+    {"redis": "redis://:hunter2@localhost/0?db=hunter2"},
+    {"redis": "redis://:hunter2@localhost/0?socket_timeout=hunter2"},
+    {"redis": b"redis://:hunter2@localhost"},
+    {"redis": ["redis://:hunter2@localhost"]},
+]
+
+
+@pytest.mark.parametrize("wrong", LEAKY, ids=[str(number) for number in range(len(LEAKY))])
+def test_p35_no_error_shows_a_secret_or_a_password(wrong):
+    """Nor the errors behind it, nor its traceback as logs print it."""
+    error = refusal(GOOD | wrong)
+    printed = "".join(line for line in traceback.format_exception(error) if "hunter2" in line)
+    assert "hunter2" not in str(error) + repr(error) + repr(error.__cause__) + pickle.dumps(error).decode("latin-1")
+    assert "" == printed
+    assert error.__context__ is None or error.__suppress_context__
+
+
+ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.binary(max_size=8)
+
+
+@given(st.sampled_from(sorted(GuardOptions.__annotations__)), ANYTHING | st.lists(ANYTHING, max_size=2))
+@settings(deadline=None, database=None, max_examples=300)
+def test_whatever_is_given_is_settled_or_refused_by_name(option, value):
+    options = {**({"keys": KEYS} if option == "keys" else {"secret": SECRET}), "redis": URL, option: value}
+    error = None
+    try:
+        settle(options)
+    except ConfigurationError as refused:
+        error = refused
+    assert error is None or option == error.option
