@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
@@ -49,7 +50,7 @@ class Connector:
         client = self._clients.get(loop)
         if client is None:
             # Nothing is awaited between the look and the entry but the embedded server, which may be started twice.
-            url = self._url if self._server is None else f"unix://{await asyncio.to_thread(self._server.start)}"
+            url = self._url if self._server is None else f"unix://{quote(await asyncio.to_thread(self._server.start))}"
             client = self._clients.get(loop) or _open(url, self._timeout)
             self._clients[loop] = client
         return client

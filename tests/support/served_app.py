@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 
-from support.apps import plain_app
-
 from asgi_tokenguard import Lifetimes, TokenGuardMiddleware
+from support.apps import plain_app
 
 _options = json.loads(os.environ["TOKENGUARD_TEST_OPTIONS"])
 if "lifetimes" in _options:

@@ -13,9 +13,8 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from support.clock import TravelClock
-
 from asgi_tokenguard.store.embedded import find_binary
+from support.clock import TravelClock
 
 
 def faketime_library() -> Path | None:
