@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asgi_tokenguard.asgi import credentials, gate, responses
 from asgi_tokenguard.auth import enter
 from asgi_tokenguard.core.callers import Caller, Provenance, Signs, caller, provenance
-from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims
+from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, check_subject, dump_claims
 from asgi_tokenguard.core.decisions import may_log_in, may_ride_on_cookie
 from asgi_tokenguard.core.paths import Openness
 from asgi_tokenguard.errors import CannotReceive, CrossSiteRequest, Refusal, ResponseStarted
@@ -112,6 +112,8 @@ class Exchange:
         as_caller = login_caller(signs, where)
         if not as_caller.takes_cookie:
             raise CannotReceive
+        check_subject(subject)  # before any session ends for a login that cannot be
+        dump_claims(claims)
         carried = {} if keep_session else self._proven()
         address = gate.peer_address(self._scope)
         async with self._engine.store.patience():

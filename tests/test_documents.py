@@ -1,0 +1,58 @@
+"""The code blocks of README and docs run, and the README's app does what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.wire import call
+from sybil.document import Document
+from sybil.parsers.markdown import PythonCodeBlockParser
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def run_blocks(path: Path) -> dict[str, object]:
+    document = Document.parse(str(path), PythonCodeBlockParser())
+    for example in document.examples():
+        example.evaluate()
+    return document.namespace
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_code_block_runs(path):
+    run_blocks(path)
+
+
+async def test_the_readme_app_logs_in_and_says_who_asks():
+    app = run_blocks(ROOT / "README.md")["app"]
+    try:
+        assert 401 == (await call(app, "GET", "/me")).status
+        login = await call(app, "POST", "/login")
+        me = await call(app, "GET", "/me", [("authorization", f"Bearer {login.new_token}")])
+        assert {"user": "user-1", "role": "admin"} == me.json()
+    finally:
+        await app.guard.aclose()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_relative_link_leads_somewhere(path):
+    import re
+
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text())
+    assert [] == [link for link in links if not (path.parent / link).exists()]
+
+
+def test_every_option_is_documented():
+    from asgi_tokenguard.options import GuardOptions
+
+    text = (ROOT / "docs" / "options.md").read_text()
+    assert [] == [name for name in GuardOptions.__annotations__ if f"| `{name}` |" not in text]
+
+
+def test_every_code_is_documented():
+    from asgi_tokenguard import Code
+
+    text = (ROOT / "docs" / "options.md").read_text()
+    assert [] == [code.value for code in Code if f"`{code.value}`" not in text]
