@@ -182,12 +182,10 @@ def added(contender: Contender, base: Contender) -> list[float]:
     return [mine - theirs for mine, theirs in zip(contender.rounds, base.rounds, strict=True)]
 
 
-def spread(values: Sequence[float]) -> tuple[float, float]:
-    """The middle half."""
-    if len(values) < 4:
-        return min(values), max(values)
+def spread(values: Sequence[float]) -> list[float]:
+    """The middle half of *values*: how far the median can be trusted."""
     low, _, high = statistics.quantiles(values, n=4)
-    return low, high
+    return [round(low, 2), round(high, 2)]
 
 
 # --- output
@@ -205,6 +203,8 @@ def show(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, list):
+        return " to ".join(_cell(part) for part in value)
     if isinstance(value, float):
         return f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
     return str(value)

@@ -202,10 +202,9 @@ def compared(contenders: list[Contender]) -> list[dict[str, Any]]:
     for name, contender in by_name.items():
         row: dict[str, Any] = {"name": name, "request_us": round(contender.median, 2)}
         if contender is not base:
-            low, high = spread(extra[name])
             row |= {
                 "added_us": round(median(extra[name]), 2),
-                "middle_half": f"{low:.1f} to {high:.1f}",
+                "middle_half": spread(extra[name]),
                 "to_stateless": round(median(extra[name]) / median(extra["stateless PyJWT"]), 2),
                 "to_naive": round(median(extra[name]) / median(extra["naive PyJWT + EXISTS"]), 2),
             }

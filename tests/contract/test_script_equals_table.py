@@ -497,9 +497,9 @@ async def test_a_rotation_is_one_round_trip_and_so_is_an_uncached_check(guard, c
     await guard.rotate(tokens.refresh_token)  # now the server knows the scripts that are used below
     tokens = await guard.login("user-2")
     await guard.authenticate(tokens.access_token)
+    clock.advance(901)
     await wire.heard()
 
-    clock.advance(901)
     await guard.rotate(tokens.refresh_token)
     assert ["EVALSHA"] == await wire.heard()
     rotated = await guard.rotate(tokens.refresh_token)  # a redelivery

@@ -1,0 +1,101 @@
+"""
+Bytes of a session in Redis, by `used_memory` over many sessions, which counts what `MEMORY USAGE` of one key leaves out: the
+tables, the key's expiry, the allocator's rounding.
+
+    python benchmarks/memory.py
+
+Sessions are real logins, with claims of 120 bytes and an IPv6 address, with one session for each user and with three.  The
+design's target, at most 620 bytes with one and 460 with three, includes a device and a location of 40 bytes each, which the
+record does not hold yet; `--claims 204` stands in for them (two parts of 40 bytes, each with two bytes for its length).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from typing import Any
+
+from _common import SECRET, add_common, facts, real_server, server_name, show, write
+from redis.asyncio import Redis
+
+from asgi_tokenguard import TokenGuard
+from asgi_tokenguard.core.callers import Caller
+from asgi_tokenguard.core.sessions import pack_address
+
+TARGETS = {1: 620, 3: 460}
+AT_ONCE = 500
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sessions", type=int, default=100_000, help="how many (default: %(default)s)")
+    parser.add_argument("--claims", type=int, default=120, help="bytes of claims (default: %(default)s)")
+    add_common(parser)
+    asked = parser.parse_args()
+    sessions = 3_000 if asked.quick else asked.sessions
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(real_server(asked.server))
+        guard = await stack.enter_async_context(TokenGuard(secret=SECRET, redis=url, timeout=60))
+        client = await stack.enter_async_context(Redis.from_url(url))
+        claims = claims_of(asked.claims)
+        rows = [await measured(guard, client, claims, sessions, each) for each in TARGETS]
+        setting = facts(await server_name(client)) | {"allocator": (await client.info("memory"))["mem_allocator"]}
+    print(f"{setting['server']} ({setting['allocator']}), claims of {asked.claims} bytes, IPv6; device and location come later\n")
+    columns = {"per_user": "sessions a user", "sessions": "sessions", "bytes": "bytes a session", "target": "target"}
+    show(rows, columns | {"key_bytes": "MEMORY USAGE says"})
+    write({"benchmark": "memory", **setting, "claims_bytes": asked.claims, "rows": rows}, asked.json)
+
+
+def claims_of(size: int) -> dict[str, str]:
+    """Claims of exactly *size* bytes as compact JSON."""
+    frame = len(json.dumps({"role": ""}, separators=(",", ":")))
+    return {"role": "a" * (size - frame)}
+
+
+async def measured(guard: TokenGuard, client: Any, claims: dict[str, str], sessions: int, each: int) -> dict[str, Any]:
+    users = sessions // each
+    await client.flushall()
+    await load(guard, claims, users=AT_ONCE, each=1)  # connections, buffers and scripts are not what is measured
+    await client.flushall()
+    before = await settled(client)
+    await load(guard, claims, users=users, each=each)
+    used = await settled(client) - before
+    key = await client.randomkey()
+    return {
+        "per_user": each,
+        "sessions": users * each,
+        "bytes": round(used / (users * each)),
+        "target": TARGETS[each],
+        "key_bytes": round(await client.memory_usage(key) / each),
+    }
+
+
+async def load(guard: TokenGuard, claims: dict[str, str], *, users: int, each: int) -> None:
+    """Log *users* in, *each* times; several at once, each over the engine's own way."""
+
+    async def log_in(number: int) -> None:
+        # An address of its own for each user: 16 bytes.
+        address = pack_address(f"2001:db8::{number:x}")
+        for _ in range(each):
+            await guard.engine.login(f"user-{number:07}", claims, caller=Caller.SCRIPT, address=address)
+
+    for first in range(0, users, AT_ONCE):
+        await asyncio.gather(*(log_in(number) for number in range(first, min(first + AT_ONCE, users))))
+
+
+async def settled(client: Any) -> int:
+    """`used_memory` once the tables have finished to grow, which the server does beside its other work."""
+    before = -1
+    while True:
+        memory = await client.info("memory")
+        # Both tables are in memory while entries move from the old one to the new; before Redis 7.4 the server does not tell.
+        if memory["used_memory"] == before and not memory.get("mem_overhead_db_hashtable_rehashing"):
+            return before
+        before = memory["used_memory"]
+        await asyncio.sleep(0.3)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,280 @@
+"""P31: every option changes what a request meets; each test sends the same request with and without it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+
+import pytest
+import redis.asyncio
+from support.actors import COOKIE, METADATA, Browser
+from support.forge import claims_of, digest_of, header_of
+from support.server import RedisServer
+from support.stage import answer, carried, staged, who
+from support.wire import call
+
+from asgi_tokenguard import InsecureCookieWarning, Key, KeySet, Lifetimes, RefreshCookie, get_auth
+from asgi_tokenguard.options import GuardOptions
+
+OTHER_SECRET = "quite another secret of more than thirty-two bytes"
+
+
+@pytest.fixture
+def stage(options, clock):
+    return lambda **more: staged(options, clock, **more)
+
+
+def bearer(token):
+    return [("authorization", f"Bearer {token}")]
+
+
+async def log_in(stage, **headers):
+    return await call(stage.app, "POST", "/login", (METADATA["bare"] | headers).items())
+
+
+async def test_secret_verifies_and_another_one_does_not(stage):
+    async with stage() as one, stage(secret=OTHER_SECRET) as two:
+        token = (await log_in(one)).new_token
+        assert 200 == (await call(one.app, "GET", "/me", bearer(token))).status
+        # Its kid is unknown there, so that the token proves nothing.
+        assert "token_required" == (await call(two.app, "GET", "/me", bearer(token))).code
+
+
+async def test_keys_are_exchanged_without_logging_anybody_out(options, clock):
+    """The newest signs, all verify; a token of a key that was taken out counts as absent."""
+    options = {name: value for name, value in options.items() if name != "secret"}
+    old, new = Key(OTHER_SECRET, kid="2025"), Key(OTHER_SECRET * 2, kid="2026", algorithm="HS512")
+    async with staged(options, clock, keys=KeySet([old])) as before:
+        tab = await before.logged_in()
+        assert {"alg": "HS256", "kid": "2025", "typ": "at+jwt"} == header_of(tab.token)
+        assert {"alg": "HS256", "kid": "2025", "typ": "rt+jwt"} == header_of(tab.browser.jar)
+    async with staged(options, clock, keys=KeySet([old, new])) as during:
+        tab.browser.app = during.app
+        assert 200 == (await tab.get()).status
+        clock.advance(901)
+        await tab.get()
+        assert {"alg": "HS512", "kid": "2026", "typ": "at+jwt"} == header_of(tab.token)
+        signed_by_old = await during.logged_in()
+    async with staged(options, clock, keys=KeySet([old])) as behind:  # a worker that was not deployed yet
+        tab.browser.app = behind.app
+        assert "token_required" == (await call(behind.app, "GET", "/me", bearer(tab.token))).code
+        assert "invalid_token" == (await tab.ask(token=False)).code
+    async with staged(options, clock, keys=KeySet([new])) as after:
+        tab.browser.app = after.app
+        assert 200 == (await tab.get()).status
+        assert 200 == (await call(after.app, "GET", "/me", bearer(signed_by_old.token))).status
+
+
+async def test_redis_is_where_the_sessions_are(stage):
+    server = RedisServer(port=True).start()
+    with contextlib.closing(server):
+        client = redis.asyncio.Redis.from_url(server.url)
+        async with stage() as here, stage(redis=server.url) as there, stage(redis=client) as given:
+            token = (await log_in(there)).new_token
+            assert "session_ended" == (await call(here.app, "GET", "/me", bearer(token))).code
+            assert 200 == (await call(given.app, "GET", "/me", bearer(token))).status
+        await client.aclose()
+
+
+async def test_namespace_keeps_apps_apart(stage):
+    async with stage(namespace="one") as one, stage(namespace="two") as two:
+        token = (await log_in(one)).new_token
+        assert 200 == (await call(one.app, "GET", "/me", bearer(token))).status
+        assert "session_ended" == (await call(two.app, "GET", "/me", bearer(token))).code
+        client = await one.guard.engine.store._connector.client()
+        assert 1 == await client.exists(f"one:s:{{{digest_of('user-1')}}}")
+        await one.guard.revoke_all("user-1")
+
+
+@pytest.mark.parametrize("timeout", [0.1, 0.4])
+async def test_timeout_is_how_long_a_request_waits(stage, timeout):
+    server = RedisServer().start()
+    with contextlib.closing(server):
+        async with stage(redis=server.url, timeout=timeout) as waiting:
+            token = (await log_in(waiting)).new_token
+            server.freeze()
+            began = time.monotonic()
+            assert 503 == (await call(waiting.app, "GET", "/me", bearer(token))).status
+            assert timeout <= time.monotonic() - began < timeout + 0.25
+            server.thaw()
+
+
+async def test_public_paths_look_at_nothing(stage):
+    forged = bearer("forged")
+    async with stage() as closed, stage(public=["/login", "/news", "/docs/*"]) as opened:
+        for path in ("/news", "/docs/", "/docs/a"):
+            assert "invalid_token" == (await call(closed.app, "GET", path, forged)).code
+            assert 200 == (await call(opened.app, "GET", path, forged)).status
+        assert "invalid_token" == (await call(opened.app, "GET", "/news/a", forged)).code
+
+
+async def test_optional_paths_take_a_user_and_do_without(stage):
+    async with stage(optional=[]) as closed, stage(optional=["/shop"]) as opened:
+        tab = await opened.logged_in()
+        assert "token_required" == (await call(closed.app, "GET", "/shop")).code
+        assert None is (await call(opened.app, "GET", "/shop")).json()["subject"]
+        assert "user-1" == (await tab.get("/shop")).json()["subject"]
+        assert None is (await call(opened.app, "GET", "/shop", [("cookie", f"{COOKIE}=bad")])).json()["subject"]
+        assert "invalid_token" == (await call(opened.app, "GET", "/shop", bearer("forged"))).code
+
+
+async def test_required_false_makes_every_path_optional(stage):
+    async with stage() as strict, stage(required=False, optional=[]) as lenient:
+        tab = await lenient.logged_in()
+        assert "token_required" == (await call(strict.app, "GET", "/any")).code
+        assert None is (await call(lenient.app, "GET", "/any")).json()["subject"]
+        assert "user-1" == (await tab.get("/any")).json()["subject"]
+        assert "invalid_token" == (await call(lenient.app, "GET", "/any", bearer("forged"))).code
+
+
+class TestLifetimes:
+    SHORT = Lifetimes(access=10, idle=100, absolute=250, grace=4)
+
+    async def test_access_is_how_long_the_access_token_lives(self, stage, clock):
+        async with stage() as usual, stage(lifetimes=self.SHORT) as short:
+            for where, expected in ((usual, 200), (short, 401)):
+                tab = await where.logged_in()
+                clock.advance(11)
+                assert expected == (await call(where.app, "GET", "/me", bearer(tab.token))).status
+
+    async def test_idle_is_how_long_the_session_lives_unused(self, stage, clock):
+        async with stage() as usual, stage(lifetimes=self.SHORT) as short:
+            for where, expected in ((usual, 200), (short, 401)):
+                result = await log_in(where)
+                assert ("Max-Age=100;" in result.get("set-cookie")) == (where is short)
+                clock.advance(101)
+                assert expected == (await call(where.app, "GET", "/me", [("cookie", f"{COOKIE}={result.cookie()}")])).status
+
+    async def test_absolute_is_how_long_the_session_lives_at_most(self, stage, clock):
+        for absolute, expected in ((250, 401), (1000, 200)):
+            async with stage(lifetimes=Lifetimes(access=10, idle=100, absolute=absolute, grace=4)) as where:
+                tab = await where.logged_in()
+                for _ in range(4):
+                    clock.advance(60)
+                    assert 200 == (await tab.get()).status
+                left = claims_of(tab.browser.jar)["exp"] - int(clock.time())
+                assert (left <= 10) == (absolute == 250)
+                clock.advance(11)
+                assert expected == (await tab.get()).status
+
+    async def test_grace_is_how_long_a_superseded_cookie_is_served(self, stage, clock):
+        for grace, expected in ((2, "reuse_detected"), (4, None)):
+            async with stage(lifetimes=Lifetimes(access=10, idle=100, absolute=250, grace=grace)) as where:
+                tab = await where.logged_in()
+                old = tab.browser.jar
+                clock.advance(11)
+                await tab.get()
+                await tab.get()
+                clock.advance(3)
+                assert expected == (await call(where.app, "GET", "/me", [("cookie", f"{COOKIE}={old}")])).code
+
+
+class TestCookie:
+    @pytest.mark.parametrize(
+        ("cookie", "expected"),
+        [
+            (RefreshCookie(), "__Host-refresh; Max-Age=1296000; Path=/; Secure; HttpOnly; SameSite=Lax"),
+            (RefreshCookie("__Host-r"), "__Host-r; Max-Age=1296000; Path=/; Secure; HttpOnly; SameSite=Lax"),
+            (RefreshCookie(same_site="strict"), "__Host-refresh; Max-Age=1296000; Path=/; Secure; HttpOnly; SameSite=Strict"),
+            (RefreshCookie(same_site="none"), "__Host-refresh; Max-Age=1296000; Path=/; Secure; HttpOnly; SameSite=None"),
+            (RefreshCookie("r", path="/app"), "r; Max-Age=1296000; Path=/app; Secure; HttpOnly; SameSite=Lax"),
+            (
+                RefreshCookie("__Secure-r", domain="app.example"),
+                "__Secure-r; Max-Age=1296000; Path=/; Domain=app.example; Secure; HttpOnly; SameSite=Lax",
+            ),
+        ],
+    )
+    async def test_it_is_written_read_and_cleared_under_its_name(self, stage, cookie, expected):
+        async with stage(cookie=cookie) as where:
+            result = await log_in(where)
+            value = result.cookie(cookie.name)
+            assert [expected.replace("; ", f"={value}; ", 1)] == result.all("set-cookie")
+            for name, status in ((cookie.name, 200), ("other", 401)):
+                assert status == (await call(where.app, "GET", "/me", [("cookie", f"{name}={value}")])).status
+            result = await call(where.app, "POST", "/logout")
+            assert [expected.replace("; ", "=; ", 1).replace("1296000", "0")] == result.all("set-cookie")
+
+    async def test_secure_is_left_out_only_by_an_unsafe_name_and_with_a_warning(self, stage):
+        with pytest.warns(InsecureCookieWarning):
+            cookie = RefreshCookie("refresh", unsafe_plain_http=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            async with stage(cookie=cookie) as where:
+                assert "Secure" not in (await log_in(where)).get("set-cookie")
+
+
+@pytest.mark.parametrize(
+    ("header", "right", "wrong"),
+    [
+        ("Authorization: Bearer", ("authorization", "Bearer {}"), ("authorization", "Token {}")),
+        ("Authorization: Token", ("authorization", "token {}"), ("authorization", "Bearer {}")),
+        ("X-Access-Token", ("x-access-token", "{}"), ("authorization", "Bearer {}")),
+        ("X-Auth: JWT", ("x-auth", "jwt  {}"), ("x-auth", "{}")),
+    ],
+)
+async def test_access_header_is_where_the_access_token_is_read(stage, header, right, wrong):
+    async with stage(access_header=header) as where:
+        token = (await log_in(where)).new_token
+        assert 200 == (await call(where.app, "GET", "/me", [(right[0], right[1].format(token))])).status
+        assert "token_required" == (await call(where.app, "GET", "/me", [(wrong[0], wrong[1].format(token))])).code
+
+
+async def test_new_token_header_is_where_it_is_handed_out(stage):
+    async with stage() as usual, stage(new_token_header="X-Pass") as other:
+        assert (True, False) == tuple(name in dict((await log_in(usual)).headers) for name in ("x-new-access-token", "x-pass"))
+        assert (False, True) == tuple(name in dict((await log_in(other)).headers) for name in ("x-new-access-token", "x-pass"))
+
+
+async def test_trusted_origins_may_send_on_the_cookie_and_read_tokens(stage):
+    says = METADATA["cross-fetch"] | {"origin": "https://admin.example"}
+    async with stage() as closed, stage(trusted_origins=["HTTPS://admin.example:443"]) as opened:
+        for where, expected in ((closed, "403 nothing"), (opened, "200 both")):
+            where.on("/who")(who)
+            tab = await where.expired()
+            result = await call(where.app, "POST", "/who", [*says.items(), ("cookie", f"{COOKIE}={tab.browser.jar}")])
+            assert expected == f"{result.status} {carried(result)}"
+
+
+def test_no_option_is_left_out():
+    """An option that is added needs a test here."""
+    tested = {name.split("_")[1] for name in globals() if name.startswith("test_")} | {"lifetimes", "cookie"}
+    assert [] == [name for name in GuardOptions.__annotations__ if name.split("_")[0] not in tested]
+
+
+async def test_two_apps_in_one_process_do_not_share_an_option(stage):
+    """P33: side by side, request by request, all that can differ differs."""
+    one = stage(cookie=RefreshCookie("one"), new_token_header="X-One", namespace="n1", public=["/login", "/one"])
+    two = stage(cookie=RefreshCookie("two"), new_token_header="X-Two", namespace="n2", public=["/login", "/two"], required=False,
+                optional=[], secret=OTHER_SECRET, lifetimes=Lifetimes(access=60))  # fmt: skip
+    async with one as first, two as second:
+        for _ in range(2):
+            for where, name, access in ((first, "one", 900), (second, "two", 60)):
+                result = await log_in(where)
+                token = result.get(f"x-{name}")
+                assert result.cookie(name)
+                assert access == claims_of(token)["exp"] - claims_of(token)["iat"]
+        assert 401 == (await call(first.app, "GET", "/two")).status
+        assert 200 == (await call(second.app, "GET", "/any")).status
+        assert 2 == len(await first.guard.sessions("user-1")) == len(await second.guard.sessions("user-1"))
+        await first.guard.revoke_all("user-1")
+        assert 2 == len(await second.guard.sessions("user-1"))
+
+
+async def test_one_guarded_app_inside_another_keeps_its_own_users(stage):
+    """The inner guard's word is the one that the inner app hears."""
+    async with (
+        stage(namespace="outer", public=["/login", "/in"]) as outer,
+        stage(namespace="inner", cookie=RefreshCookie("in"), public=["/in"]) as inner,
+    ):
+
+        @inner.on("/in")
+        async def log_in_inside(scope, receive, send):
+            await get_auth(scope).login("inner-user")
+            await answer(send)
+
+        outer.on("/in")(inner.app)
+        result = await Browser(outer.app).tab().ask("/in")
+        assert (None, True) == (result.cookie(), result.cookie("in") is not None)
+        assert [] == await outer.guard.sessions("inner-user")
+        assert 1 == len(await inner.guard.sessions("inner-user"))
