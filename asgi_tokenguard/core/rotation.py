@@ -5,8 +5,12 @@ The table was found by exhaustive search; `tests/core/explorer.py` searches this
 when any one rule is taken away.  `store/lua/present.lua` says the same in Lua and is tested against this row by row.
 
 Words: the *head* is the record's generation.  It is *seen* once its refresh token, or the access token minted with it, has
-come back; it is *settled* once the grace has passed since its `mark` (a login's generation has no predecessor, so it is
-always settled); it is *over* when its access token has expired.
+come back; it is *settled* once the grace has passed since its `mark`, twice the grace while it is unseen (a login's
+generation has no predecessor, so it is always settled); it is *over* when its access token has expired.
+
+Why twice: the grace bounds one trip over the wire.  A seen head has arrived, so that only requests which left before may
+still carry its predecessor: one trip.  An unseen one may still be on its way, and a request with the predecessor may leave
+just before it arrives: two trips.
 """
 
 from __future__ import annotations
@@ -152,7 +156,7 @@ def locate(head: Head, shown: Shown) -> Presented:
 def condition(head: Head, now_ms: int, lifetimes: Lifetimes) -> Condition:
     return Condition(
         seen=head.seen,
-        settled=head.gen == 0 or now_ms >= head.mark + lifetimes.grace_ms,
+        settled=head.gen == 0 or now_ms >= head.mark + lifetimes.grace_ms * (1 if head.seen else 2),
         over=now_ms // 1000 >= head.access_issued + lifetimes.access,
     )
 

@@ -14,11 +14,6 @@ from core.explorer import LIFETIMES, NOW, SHORT, Rules, Session, World, abstract
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.rotation import NewIds, Outcome, Shown, present
 
-# Taken out once an unseen head settles after two graces (see the report on `core/rotation.py: condition`).
-ONE_TRIP = "an unseen head settles after one grace: too early for a request that crosses its answer"
-
-
-@pytest.mark.xfail(reason=ONE_TRIP, strict=True)
 @pytest.mark.parametrize("world", SHORT, ids=["two tabs", "a tab, pages and images"])
 def test_i7_i8_no_order_of_events_logs_an_honest_browser_out(world):
     """Parallel tabs, lost, late and reordered answers, slow handlers, reloads: every reachable state."""
@@ -35,7 +30,6 @@ def test_each_rule_is_needed(rule):
     assert way[-1].endswith(": reuse")
 
 
-@pytest.mark.xfail(reason=ONE_TRIP, strict=True)
 def test_i7_a_request_that_crosses_a_late_answer_is_served():
     """
     The shortest of those traces with the default lifetimes: each message takes 28 s, less than the grace of 30 s.

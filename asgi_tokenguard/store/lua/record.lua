@@ -73,8 +73,9 @@ local function rotate(r, access_jti, refresh_jti)
   with_access(r, access_jti)
 end
 
+-- One trip over the wire since the head was seen; two while it is on its way (core/rotation.py).
 local function is_settled(r, grace_ms)
-  return r.gen == 0 or now_ms >= r.mark + grace_ms
+  return r.gen == 0 or now_ms >= r.mark + (r.seen and 1 or 2) * grace_ms
 end
 
 -- Replace the nth part of the tail.
