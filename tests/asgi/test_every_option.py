@@ -66,15 +66,18 @@ async def test_keys_are_exchanged_without_logging_anybody_out(options, clock):
         assert 200 == (await call(after.app, "GET", "/me", bearer(signed_by_old.token))).status
 
 
-async def test_redis_is_where_the_sessions_are(stage):
-    server = RedisServer(port=True).start()
-    with contextlib.closing(server):
-        client = redis.asyncio.Redis.from_url(server.url)
-        async with stage() as here, stage(redis=server.url) as there, stage(redis=client) as given:
-            token = (await log_in(there)).new_token
-            assert "session_ended" == (await call(here.app, "GET", "/me", bearer(token))).code
-            assert 200 == (await call(given.app, "GET", "/me", bearer(token))).status
-        await client.aclose()
+async def test_redis_is_where_the_sessions_are(stage, options):
+    """A URL, here of another database, or a client."""
+    url = f"{options['redis']}?db=1"
+    async with (
+        redis.asyncio.Redis.from_url(url) as client,
+        stage() as here,
+        stage(redis=url) as there,
+        stage(redis=client) as given,
+    ):
+        token = (await log_in(there)).new_token
+        assert "session_ended" == (await call(here.app, "GET", "/me", bearer(token))).code
+        assert 200 == (await call(given.app, "GET", "/me", bearer(token))).status
 
 
 async def test_namespace_keeps_apps_apart(stage):

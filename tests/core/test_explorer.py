@@ -14,6 +14,7 @@ from core.explorer import LIFETIMES, NOW, SHORT, Rules, Session, World, abstract
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.rotation import NewIds, Outcome, Shown, present
 
+
 @pytest.mark.parametrize("world", SHORT, ids=["two tabs", "a tab, pages and images"])
 def test_i7_i8_no_order_of_events_logs_an_honest_browser_out(world):
     """Parallel tabs, lost, late and reordered answers, slow handlers, reloads: every reachable state."""

@@ -92,7 +92,8 @@ def head_of(state: Condition) -> tuple[Head, int]:
     """A head in *state*, and the moment (ms) at which it is."""
     now = T0 + 1_000  # the access token may be over (900 s) or replaced since
     issued = T0 if state.over else now - 1
-    mark = now * 1000 - 30_000 if state.settled else now * 1000 - 29_999
+    grace = 30_000 if state.seen else 60_000  # one trip over the wire, or two
+    mark = now * 1000 - grace if state.settled else now * 1000 - grace + 1
     return replace(UNSEEN, seen=state.seen, mark=mark, access_issued=issued), now * 1000
 
 
@@ -157,8 +158,10 @@ def test_the_place_of_a_token_is_a_difference(head_gen, gen, jti, expected):
     [
         (UNSEEN, T0 * 1000, Condition(seen=False, settled=False, over=False)),
         (SEEN, T0 * 1000, Condition(seen=True, settled=False, over=False)),
-        (UNSEEN, T0 * 1000 + 29_999, Condition(seen=False, settled=False, over=False)),
-        (UNSEEN, T0 * 1000 + 30_000, Condition(seen=False, settled=True, over=False)),
+        (UNSEEN, T0 * 1000 + 59_999, Condition(seen=False, settled=False, over=False)),
+        (UNSEEN, T0 * 1000 + 60_000, Condition(seen=False, settled=True, over=False)),
+        (SEEN, T0 * 1000 + 29_999, Condition(seen=True, settled=False, over=False)),
+        (SEEN, T0 * 1000 + 30_000, Condition(seen=True, settled=True, over=False)),
         (UNSEEN, (T0 + 900) * 1000 - 1, Condition(seen=False, settled=True, over=False)),
         (UNSEEN, (T0 + 900) * 1000, Condition(seen=False, settled=True, over=True)),
         (LOGIN, T0 * 1000, Condition(seen=False, settled=True, over=False)),  # it has no predecessor
