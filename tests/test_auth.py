@@ -139,7 +139,7 @@ def test_get_auth_takes_a_request_a_websocket_or_a_scope(dress):
         type("Odd", (), {"scope": "http"})(),
         type("Odd", (), {"scope": None})(),
     ],
-    ids=str,
+    ids=lambda value: str(value).partition(" object at ")[0],  # the same in each worker
 )
 def test_without_a_guard_around_the_app_get_auth_says_so(thing):
     with pytest.raises(NotGuarded, match=r"wrap the app: TokenGuardMiddleware\(app, \.\.\.\)"):

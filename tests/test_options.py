@@ -147,7 +147,7 @@ def label(row: tuple[dict[str, Any], str]) -> str:
     return f"{option}={value!r:.40}"
 
 
-@pytest.mark.parametrize(("wrong", "option"), WRONG, ids=[label(row) for row in WRONG])
+@pytest.mark.parametrize(("wrong", "option"), WRONG, ids=[label(row).partition(" object at ")[0] for row in WRONG])
 def test_a_wrong_value_is_refused_at_start_up_with_its_option_and_a_remedy(wrong, option):
     error = refusal(GOOD | wrong)
     assert option == error.option

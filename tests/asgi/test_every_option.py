@@ -99,7 +99,7 @@ async def test_timeout_is_how_long_a_request_waits(stage, timeout):
             server.freeze()
             began = time.monotonic()
             assert 503 == (await call(waiting.app, "GET", "/me", bearer(token))).status
-            assert timeout <= time.monotonic() - began < timeout + 0.25
+            assert timeout <= time.monotonic() - began < timeout + 0.6
             server.thaw()
 
 
