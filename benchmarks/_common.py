@@ -195,9 +195,9 @@ def show(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
     """A table of *columns*: key in a row -> heading."""
     cells = [[_cell(row.get(key)) for key in columns] for row in rows]
     widths = [max(len(heading), *(len(line[at]) for line in cells)) for at, heading in enumerate(columns.values())]
-    for line in [list(columns.values()), *cells]:
-        first, *rest = (cell.ljust(width) if at == 0 else cell.rjust(width) for at, (cell, width) in enumerate(zip(line, widths)))
-        print("  ".join([first, *rest]))
+    for first, *rest in [list(columns.values()), *cells]:
+        padded = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        print("  ".join([first.ljust(widths[0]), *padded]))
 
 
 def _cell(value: Any) -> str:

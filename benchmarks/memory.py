@@ -42,7 +42,9 @@ async def main() -> None:
         claims = claims_of(asked.claims)
         rows = [await measured(guard, client, claims, sessions, each) for each in TARGETS]
         setting = facts(await server_name(client)) | {"allocator": (await client.info("memory"))["mem_allocator"]}
-    print(f"{setting['server']} ({setting['allocator']}), claims of {asked.claims} bytes, IPv6; device and location come later\n")
+    print(
+        f"{setting['server']} ({setting['allocator']}), claims of {asked.claims} bytes, IPv6; device and location come later\n"
+    )
     columns = {"per_user": "sessions a user", "sessions": "sessions", "bytes": "bytes a session", "target": "target"}
     show(rows, columns | {"key_bytes": "MEMORY USAGE says"})
     write({"benchmark": "memory", **setting, "claims_bytes": asked.claims, "rows": rows}, asked.json)

@@ -132,7 +132,12 @@ async def main() -> None:
         setting = facts(await server_name(naive.client))
     rows = compared(contenders, at_server)
     print(f"{setting['server']}, Python {setting['python']}, {rounds} rounds of {requests} rotations\n")
-    columns = {"rotation_us": "µs", "middle_half": "middle half", "to_naive": "to six commands", "server_us": "µs in the server"}
+    columns = {
+        "rotation_us": "µs",
+        "middle_half": "middle half",
+        "to_naive": "to six commands",
+        "server_us": "µs in the server",
+    }
     show(rows, {"name": "one rotation"} | columns)
     write({"benchmark": "rotation", **setting, "rounds": rounds, "requests": requests, "rows": rows}, asked.json)
 

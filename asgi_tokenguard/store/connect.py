@@ -49,6 +49,7 @@ class Connector:
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
         if client is None:
+            self._forget_ended_loops()
             # Nothing is awaited between the look and the entry but the embedded server, which may be started twice.
             url = self._url if self._server is None else f"unix://{quote(await asyncio.to_thread(self._server.start))}"
             client = self._clients.get(loop) or _open(url, self._timeout)
@@ -57,11 +58,18 @@ class Connector:
 
     async def aclose(self) -> None:
         """Close what was opened for this loop; a later call of `client` opens it again."""
+        self._forget_ended_loops()
         client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.aclose()
         if self._server is not None and not self._clients:
             await asyncio.to_thread(self._server.stop)
+
+    def _forget_ended_loops(self) -> None:
+        # Connections hold their loop, so that a weak key alone would keep both for ever: one connection for each request of a
+        # bare test client, which makes a loop each time.
+        for loop in [loop for loop in self._clients if loop.is_closed()]:
+            del self._clients[loop]
 
 
 def _open(url: str, timeout: float) -> Redis:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 
 import pytest
-import redis
 from support.actors import Browser
 from support.http import send, serving
 from support.server import RedisServer
-from support.stage import Handlers, alive, travelling
+from support.stage import Handlers, alive, connections, travelling
 from support.wire import call
 
 from asgi_tokenguard import TokenGuardMiddleware
@@ -27,17 +25,6 @@ class Lifespan:
     async def tell(self, event):
         await self._inbox.put({"type": f"lifespan.{event}"})
         return (await asyncio.wait_for(self._outbox.get(), 5))["type"]
-
-
-def connections(url, expected=None):
-    """How many clients the server has; one that has just gone may still be counted for a moment."""
-    with redis.Redis.from_url(url) as client:
-        for _ in range(100):
-            found = len(client.client_list()) - 1
-            if expected in {None, found}:
-                break
-            time.sleep(0.01)
-        return found
 
 
 @pytest.fixture

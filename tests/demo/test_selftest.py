@@ -36,7 +36,7 @@ app.TokenGuardMiddleware = PassThrough
         {story.promise for story in STORIES},
     ),
     "no grace": (
-        PATCH_LUA + "patch('return r.gen == 0 or now_ms >= r.mark + grace_ms', 'return true')",
+        PATCH_LUA + "patch('return r.gen == 0 or now_ms >= r.mark + (r.seen and 1 or 2) * grace_ms', 'return true')",
         {"20 parallel requests with one expired token: one rotation"},
     ),
     "every presentation rotates": (

@@ -18,13 +18,13 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from redis import Redis
 from support.server import RedisServer
 
 from asgi_tokenguard import Lifetimes, NotAuthenticated, TokenGuard
@@ -46,21 +46,30 @@ _numbers = itertools.count()
 
 class StandingClock:
     """
-    Time stands still until it is set: a run is the same each time, to the millisecond, and the model knows every edge.
+    Time stands still until it is set: a run is the same each time, and the model knows every edge to the second.
 
     libfaketime freezes a server's clock where its file holds a date instead of an offset.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, server: RedisServer) -> None:
+        self._file = server.clock.file
+        self._redis = Redis(unix_socket_path=str(server.socket))
+        self.now = 0
         self.set(1_800_000_000)
 
     def set(self, now: int) -> None:
+        if now == self.now:
+            return
         self.now = now
         text = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S\n")
         with self._file.open("r+") as file:  # in place, since the server may look at any moment
             file.write(text)
             file.truncate()
+        while self._redis.time()[0] != now:  # it notices within a millisecond
+            pass
+
+    def close(self) -> None:
+        self._redis.close()
 
 
 class Ask(NamedTuple):
@@ -77,7 +86,8 @@ class Ask(NamedTuple):
 # Seconds on the wire: a request and its answer together stay within the grace.  The first is what failures shrink to.
 WIRE = (0, 0, 1, 3, 14)
 HANDLER = (0, 0, 0, 2, 20, 45, 130)
-ASKS = st.sampled_from([Ask(*choice) for choice in product(range(3), (False, True), WIRE, HANDLER, WIRE, (False, False, True))])
+CHOICES = [Ask(*choice) for choice in product(range(3), (False, True), WIRE, HANDLER, WIRE, (False, False, True))]
+ASKS = st.integers(0, len(CHOICES) - 1).map(lambda number: CHOICES[number])  # one draw, which is faster than six
 
 
 @dataclass
@@ -444,5 +454,6 @@ def standing_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
 
 def test_i7_i8_i9_i10_i11_one_session_in_any_order_of_events(options, standing_server):
     options["redis"] = standing_server.url
-    clock = StandingClock(standing_server.clock.file)
+    clock = StandingClock(standing_server)
     run_state_machine_as_test(lambda: SessionMachine(options, clock), settings=PROFILE)
+    clock.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -115,6 +116,17 @@ def commands(url: str) -> Counter[str]:
         stats = client.info("commandstats")
     counted = {name.removeprefix("cmdstat_"): line["calls"] for name, line in stats.items()}
     return Counter({name: calls for name, calls in counted.items() if name not in _UPKEEP})
+
+
+def connections(url: str, expected: int | None = None) -> int:
+    """How many clients the server has; one that has just gone may still be counted for a moment."""
+    with redis.Redis.from_url(url) as client:
+        for _ in range(100):
+            found = len(client.client_list()) - 1
+            if expected in {None, found}:
+                break
+            time.sleep(0.01)
+        return found
 
 
 def carried(message: Answer) -> str:

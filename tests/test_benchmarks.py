@@ -1,0 +1,79 @@
+"""Each benchmark runs, and its JSON has the rows that the README quotes.  The figures of so short a run mean little."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROWS = {
+    "overhead": ("name", ["bare app", "no-op middleware", "stateless PyJWT", "naive PyJWT + EXISTS", "asgi_tokenguard"]),
+    "rotation": ("name", ["six commands", "script", "request, six commands", "request, script"]),
+    "memory": ("per_user", [1, 3]),
+}
+
+MEASURED = {"overhead": "request_us", "rotation": "rotation_us", "memory": "bytes"}
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """What every benchmark printed and wrote, run side by side."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    commands = {
+        name: [sys.executable, f"benchmarks/{name}.py", "--quick", "--json", str(folder / f"{name}.json")] for name in ROWS
+    }
+    running = {
+        name: subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for name, command in commands.items()
+    }
+    found = {}
+    try:
+        for name, process in running.items():
+            table, errors = process.communicate(timeout=60)
+            assert 0 == process.returncode, errors
+            found[name] = (table, json.loads((folder / f"{name}.json").read_text()))
+    finally:
+        for process in running.values():
+            process.kill()
+            process.communicate()
+    return found
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_row_is_there_with_what_it_depends_on(name, reports):
+    key, expected = ROWS[name]
+    table, report = reports[name]
+    assert expected == [row[key] for row in report["rows"]]
+    assert name == report["benchmark"]
+    for fact in ("python", "machine", "server", "asgi-tokenguard", "redis", "pyjwt"):
+        assert report[fact]
+    for row in report["rows"]:
+        assert str(row[key]) in table
+        assert row[MEASURED[name]] > 0
+
+
+def test_the_overhead_is_what_a_request_takes_more_than_the_bare_one(reports):
+    """To ask Redis as well cannot be cheaper than to check a signature alone: else something was not measured."""
+    rows = {row["name"]: row for row in reports["overhead"][1]["rows"]}
+    assert "added_us" not in rows["bare app"]
+    assert 1 == rows["stateless PyJWT"]["to_stateless"]
+    assert 1 == rows["naive PyJWT + EXISTS"]["to_naive"]
+    assert rows["stateless PyJWT"]["added_us"] < rows["naive PyJWT + EXISTS"]["added_us"]
+
+
+def test_a_session_costs_no_more_than_the_design_allows(reports):
+    """Fewer sessions than the documented run: the fixed part weighs more, so the bound holds there as well."""
+    for row in reports["memory"][1]["rows"]:
+        assert 200 < row["bytes"] <= row["target"]
+
+
+def test_without_a_file_the_json_follows_the_table():
+    command = [sys.executable, "benchmarks/overhead.py", "--rounds", "2", "--requests", "8", "--in-flight", "4"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    table, _, block = ran.stdout.partition("\n{")
+    assert "asgi_tokenguard" in table
+    assert 4 == json.loads("{" + block)["in_flight"]
