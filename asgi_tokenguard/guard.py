@@ -56,6 +56,7 @@ class TokenGuard:
 
     async def open(self) -> None:
         """Connect to Redis (and start an embedded server)."""
+        await self.engine.store.start()
         async with self._patience():
             await self.engine.store.open()
 

@@ -74,8 +74,8 @@ def test_building_it_asks_nobody(options):
     TokenGuardMiddleware(plain_app, **options | {"redis": "redis://127.0.0.1:1/0"})
 
 
-async def test_a_client_that_the_user_passed_is_left_open(build, options):
-    """P37: it is used as it is, and it is the user's to close."""
+async def test_p37_a_client_that_the_user_passed_is_left_open(build, options):
+    """It is used as it is, and it is the user's to close."""
     client = redis.asyncio.Redis.from_url(options["redis"])
     middleware = build(redis=client)
     await works(middleware)
@@ -87,8 +87,8 @@ async def test_a_client_that_the_user_passed_is_left_open(build, options):
     await client.aclose()
 
 
-async def test_a_client_of_a_url_is_closed(build, options):
-    """P37, the other half."""
+async def test_p37_a_client_of_a_url_is_closed(build, options):
+    """The other half."""
     before = connections(options["redis"])
     middleware = build()
     await works(middleware)
@@ -154,8 +154,8 @@ async def test_requests_share_connections(build, options):
     await middleware.guard.aclose()
 
 
-async def test_each_scope_is_filled_and_no_other(build):
-    """State lives in the scope (P43): what one request learns, no other sees."""
+async def test_p43_each_scope_is_filled_and_no_other(build):
+    """State lives in the scope: what one request learns, no other sees."""
     handlers = Handlers()
     seen, both_in = {}, asyncio.Event()
 

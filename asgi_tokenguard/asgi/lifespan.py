@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from asgi_tokenguard.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from asgi_tokenguard.guard import TokenGuard
 
@@ -26,7 +26,18 @@ async def lifespan(app: ASGIApp, guard: TokenGuard, scope: Scope, receive: Recei
     except StoreUnavailable:
         # Redis may come later than the app; until then requests get 503.
         logger.warning("Redis is away at start-up; the guard opens with the first request that it answers")
+    closed = False
+
+    async def close_first(message: Message) -> None:
+        # Before the server hears that the shutdown is complete: it may end the loop at once then.
+        nonlocal closed
+        if message["type"].startswith("lifespan.shutdown."):
+            await guard.aclose()
+            closed = True
+        await send(message)
+
     try:
-        await app(scope, receive, send)
+        await app(scope, receive, close_first)
     finally:
-        await guard.aclose()
+        if not closed:
+            await guard.aclose()

@@ -19,8 +19,8 @@ from asgi_tokenguard.demo.stories import STORIES, Stage, Story, Unexpected
 from asgi_tokenguard.errors import TokenGuardError
 
 # Short, so that a rotation can be waited for; not shorter, so that a machine that is out of breath for a second still passes.
-LIFETIMES: Final = Lifetimes(access=3, grace=1.5, idle=60, absolute=600)
-# A step of three seconds that takes this long hangs.
+LIFETIMES: Final = Lifetimes(access=4, grace=2, idle=60, absolute=600)
+# A step of six seconds that takes this long hangs.
 PATIENCE: Final = 15.0
 
 

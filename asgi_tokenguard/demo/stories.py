@@ -77,15 +77,15 @@ async def logging_in(stage: Stage) -> str:
 
 async def using(stage: Stage) -> str:
     browser = await stage.signed_in()
-    times = []
-    for _ in range(CALLS):
+    times: list[float] = []
+    while len(times) < CALLS and sum(times) < 1:  # on a slow machine fewer: the token is to live through all of them
         began = time.perf_counter()
         answer = await browser.ask("GET", "/api/me", cookie=False)
         times.append(time.perf_counter() - began)
         expect("a request with the token", "200", answer.verdict)
         expect("whose", "ada", answer.body.get("user"))
         expect("handed out", "nothing", _names(answer))
-    return f"{CALLS} requests, median {statistics.median(times) * 1000:.1f} ms over HTTP, nothing handed out"
+    return f"{len(times)} requests, median {statistics.median(times) * 1000:.1f} ms over HTTP, nothing handed out"
 
 
 async def refusing(stage: Stage) -> str:

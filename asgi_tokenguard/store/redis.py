@@ -54,6 +54,10 @@ class RedisStore:
         """Bounds what one request asks, all together; the methods here do not bound themselves."""
         return Patience(self._timeout, self._outage)
 
+    async def start(self) -> None:
+        """Start an embedded server, where one is meant.  Not under `patience()`: on a busy machine it takes longer than a request."""
+        await self._connector.client()
+
     async def open(self) -> None:
         """Connect and learn the time; where Redis is away, the first request tries again."""
         await self._read(self._ask_time)

@@ -247,8 +247,8 @@ def test_no_option_is_left_out():
     assert [] == [name for name in GuardOptions.__annotations__ if name.split("_")[0] not in tested]
 
 
-async def test_two_apps_in_one_process_do_not_share_an_option(stage):
-    """P33: side by side, request by request, all that can differ differs."""
+async def test_p33_two_apps_in_one_process_do_not_share_an_option(stage):
+    """Side by side, request by request, all that can differ differs."""
     one = stage(cookie=RefreshCookie("one"), new_token_header="X-One", namespace="n1", public=["/login", "/one"])
     two = stage(
         cookie=RefreshCookie("two"), new_token_header="X-Two", namespace="n2", public=["/login", "/two"],

@@ -47,15 +47,36 @@ async def test_it_opens_before_the_app_starts_and_closes_after_it_has_ended(app,
 
 
 async def test_the_state_and_the_messages_of_the_app_pass(options):
-    seen = []
+    seen, sent = [], []
 
     async def app(scope, receive, send):
-        seen.append((scope, receive, send))
+        seen.append((scope, receive))
+        await send({"type": "lifespan.startup.complete"})
+
+    async def send(message):
+        sent.append(message)
 
     scope = {"type": "lifespan", "state": {}}
-    await TokenGuardMiddleware(app, **options)(scope, receive := object(), sent := object())
-    assert [(scope, receive, sent)] == seen
+    await TokenGuardMiddleware(app, **options)(scope, receive := object(), send)
+    assert [(scope, receive)] == seen
+    assert [{"type": "lifespan.startup.complete"}] == sent
     assert scope == {"type": "lifespan", "state": {}}
+
+
+@pytest.mark.parametrize("end", ["lifespan.shutdown.complete", "lifespan.shutdown.failed"])
+async def test_it_is_closed_before_the_server_hears_of_the_end(options, end):
+    """A server may end the loop as soon as the shutdown is complete."""
+    before = connections(options["redis"])
+    at_the_end = []
+
+    async def app(scope, receive, send):
+        await send({"type": end})
+
+    async def send(message):
+        at_the_end.append((message["type"], connections(options["redis"], before)))
+
+    await TokenGuardMiddleware(app, **options)({"type": "lifespan"}, object(), send)
+    assert [(end, before)] == at_the_end
 
 
 async def test_without_a_lifespan_it_opens_at_the_first_request(app, options):
