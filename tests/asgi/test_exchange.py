@@ -7,7 +7,7 @@ from operator import itemgetter
 
 import pytest
 from support.actors import COOKIE, Browser
-from support.forge import claims_of
+from support.forge import altered, claims_of
 from support.server import RedisServer
 from support.stage import answer, carried, staged
 from support.wire import call
@@ -191,3 +191,31 @@ async def test_a_superseded_token_is_expired_to_its_client(stage):
     assert (401, "token_expired") == (result.status, result.code)
     result = await tab.get()
     assert (200, {"role": "guest"}, "token") == (result.status, result.json()["claims"], carried(result))
+
+
+@pytest.mark.parametrize("state", ["expired", "superseded", "ended"])
+async def test_a_tab_never_changes_its_user_silently(stage, options, state):
+    """Somebody has logged in as another user in another tab: refused, and the other user's session is not rotated."""
+    tab, other = await stage.logged_in("user-1"), await stage.logged_in("user-2")
+    token = tab.token
+    if state == "superseded":
+        await stage.guard.update_claims("user-1", {"role": "guest"})
+        token = altered(token, options["secret"], exp=claims_of(token)["exp"] + 10_000)
+    elif state == "ended":
+        await stage.guard.revoke_all("user-1")
+        token = altered(token, options["secret"], exp=claims_of(token)["exp"] + 10_000)
+    stage.clock.advance(901)
+    other.token = token
+    result = await other.ask()
+    assert (401, "session_mismatch", "nothing") == (result.status, result.code, carried(result))
+    assert 0 == (await stage.head(other, "user-2")).gen
+    other.reload()
+    assert (200, "both") == ((result := await other.get()).status, carried(result))
+
+
+async def test_a_dead_cookie_of_another_user_is_no_mismatch(stage):
+    tab, other = await stage.logged_in("user-1"), await stage.logged_in("user-2")
+    await stage.guard.revoke_all("user-2")
+    stage.clock.advance(901)
+    other.token = tab.token
+    assert "session_ended" == (await other.ask()).code

@@ -132,6 +132,7 @@ def test_servers_that_tell_no_raw_path_are_served():
         ("/login", "", "/login"),
         ("/login", "/app", "/login"),  # a server that strips the root itself
         ("/application/login", "/app", "/application/login"),
+        ("/abc/login", "/app", "/abc/login"),
         ("/app/login", "/app/", "/app/login"),  # as Starlette reads it
     ],
 )

@@ -19,7 +19,10 @@ def place(server) -> Iterator[Site]:
         yield place
 
 
-@pytest.mark.parametrize(("world", "seed"), [("everything", 1), ("everything", 2), ("late", 3)])
+@pytest.mark.parametrize(
+    ("world", "seed"),
+    [("everything", 1), ("everything", 2), ("late", 3), ("slow handlers", 4), ("a train: 60 % lost", 5)],
+)
 async def test_i7_i8_i15_three_tabs_on_a_bad_network_are_never_logged_out(place, world, seed):
     """Late, lost and swapped answers, reloads, slow handlers, bursts that are truly parallel; two hours."""
     began = time.perf_counter()
