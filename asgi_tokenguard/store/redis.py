@@ -55,7 +55,7 @@ class RedisStore:
         return Patience(self._timeout, self._outage)
 
     async def start(self) -> None:
-        """Start an embedded server, where one is meant; not under `patience()`, since a start may take longer than a request."""
+        """Start an embedded server, where one is meant; not under `patience()`: a start may take longer than a request."""
         await self._connector.client()
 
     async def open(self) -> None:
