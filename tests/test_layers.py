@@ -123,6 +123,14 @@ def test_the_core_calls_nothing_that_does(module):
     assert [] == called
 
 
+@pytest.mark.parametrize("module", CORE)
+def test_every_record_of_the_core_is_frozen_and_slotted(module):
+    for node in ast.walk(TREES[module]):
+        for decorator in getattr(node, "decorator_list", []):
+            if "dataclass" in ast.unparse(decorator):
+                assert {"frozen=True", "slots=True"} <= {ast.unparse(keyword) for keyword in decorator.keywords}
+
+
 @pytest.mark.parametrize("module", [module for module in CORE if module != "core"])
 def test_each_core_module_has_a_test_file_of_its_own(module):
     assert (Path(__file__).parent / "core" / f"test_{module.split('.')[1]}.py").is_file()

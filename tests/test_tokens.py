@@ -369,6 +369,8 @@ FORMS = {
     "unknown kid, no signature": b64(json.dumps(UNKNOWN).encode()) + "." + PAYLOAD,
     "unknown kid, fourth segment": sign(UNKNOWN, claims_of(ACCESS), SECRET) + ".AAAA",
     "unknown kid, padded": sign(UNKNOWN, claims_of(ACCESS), SECRET) + "=",
+    "unknown kid, a stray character in its header": b64(json.dumps(UNKNOWN).encode()) + "!" + f".{PAYLOAD}.{SIGNATURE}",
+    "unknown kid, a line feed in its header": "\n" + sign(UNKNOWN, claims_of(ACCESS), SECRET),
     "unknown kid, garbage": b64(json.dumps(UNKNOWN).encode()) + ".!.!",
     "unknown kid, over-long": b64(json.dumps(UNKNOWN).encode()) + "." + "A" * MAX_TOKEN + ".AAAA",
 }  # fmt: skip
@@ -456,6 +458,13 @@ PAYLOADS = {
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def test_i3_a_good_signature_does_not_make_a_payload_ours(payload):
     assert Fault.BAD is CODEC.read_access(sign(OURS, payload, SECRET))
+
+
+@pytest.mark.parametrize(
+    "payload", [b"null", b"[]", b"{}", b"text", raw("gen", b"true"), raw("exp", b"1e3"), raw("sub", b'""')]
+)
+def test_i3_nor_that_of_a_refresh_token(payload):
+    assert Fault.BAD is CODEC.read_refresh(sign(OURS | {"typ": "rt+jwt"}, payload, SECRET))
 
 
 def test_a_payload_of_ours_signed_elsewhere_is_read():

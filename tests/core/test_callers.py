@@ -161,6 +161,7 @@ OWN = [
 ]
 NOT_OWN = [
     (None, "https://app.example"),
+    (None, "https://none"),
     ("", "https://app.example"),
     (CONTRADICTION, "https://app.example"),
     ("app.example", "https://app.example:8443"),
@@ -285,3 +286,17 @@ def test_a_navigation_that_reads_is_a_page(method):
 @pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "get"])
 def test_a_navigation_by_another_method_is_a_form(method):
     assert Kind.FORM is kind(signs(CROSS, "navigate", "document", method=method))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        signs(None, "navigate", "document"),
+        signs(SAME, "navigate", "document", purpose="prefetch"),
+        signs(SAME, "cors", "empty", event_stream=True),
+        signs(SAME, "cors", "image"),
+        signs(SAME, "no-cors", "empty"),
+    ],
+)
+def test_what_nobody_can_take_a_token_from_is_inert(sent):
+    assert Kind.INERT is kind(sent)

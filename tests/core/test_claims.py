@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from asgi_tokenguard.core.claims import (
     MAX_CLAIMS,
-    MAX_COUNTER,
     MAX_SUBJECT,
     RESERVED,
     AccessClaims,
@@ -51,7 +50,7 @@ def test_p35_a_repr_shows_no_id_of_a_token():
     assert "jti" not in repr(read_refresh(GOOD))
 
 
-NO_COUNTER = [None, -1, MAX_COUNTER + 1, 10**30, 1.0, 0.5, float("nan"), float("inf"), "1", True, False, [], {}, [1]]
+NO_COUNTER = [None, -1, 2**32, 10**30, 1.0, 0.5, float("nan"), float("inf"), "1", True, False, [], {}, [1]]
 NO_TEXT = [None, "", 7, True, [], ["user-1"], {}, 1.5, "\ud800", "user\udfff"]
 NO_ID = [None, "", 7, True, [], {}, JTI.lower(), JTI[:-1], JTI + "0", "8" + JTI[1:], "O" + JTI[1:], JTI[:-1] + "é", "x" * 26]
 WRONG = [
@@ -83,7 +82,7 @@ def test_i3_a_payload_that_is_no_object_is_no_token(payload):
     assert [None, None] == [read_access(payload), read_refresh(payload)]
 
 
-@pytest.mark.parametrize("value", [0, 1, MAX_COUNTER])
+@pytest.mark.parametrize("value", [0, 1, 2**32 - 1])
 def test_counters_have_the_range_of_the_record(value):
     read = read_access({**GOOD_ACCESS, **dict.fromkeys(("gen", "iat", "exp", "auth_time"), value)})
     assert (value,) * 4 == (read.gen, read.iat, read.exp, read.auth_time)
@@ -205,7 +204,7 @@ SUBJECTS = [
     "../..",
     "tg:s:x",
     "\x7f" * MAX_SUBJECT,
-    "\0" * 341,
+    "\0" * 341 + "ab",
 ]
 
 
@@ -225,7 +224,7 @@ NO_SUBJECTS = [
     ("user\udfff", "surrogate"),
     ("a" * (MAX_SUBJECT + 1), "1025 bytes"),
     ("é" * 513, "1026 bytes"),
-    ("\0" * 342, "control characters"),
+    ("\0" * 341 + "abc", "control characters"),
 ]
 
 

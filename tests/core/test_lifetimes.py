@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgi_tokenguard.core.lifetimes import LONGEST, Lifetimes
+from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.errors import ConfigurationError
 
 DAY = 24 * 3600
+LONGEST = 3650 * DAY
 
 
 def test_the_defaults_are_those_of_the_design():
