@@ -80,8 +80,7 @@ class Bench:
     async def head(self, gen: int, state: Condition) -> Head:
         now_ms = await self.now_ms()
         settled_since = -MARGIN * 1000 if not state.settled else MARGIN * 1000
-        # Twice the grace for a head that nobody has seen: right whether or not such a head settles later.
-        graces = 1 if state.seen or not state.settled else 2
+        graces = 1 if state.seen else 2
         over_since = MARGIN if state.over else -MARGIN
         return Head(
             gen=gen,

@@ -21,7 +21,15 @@ def place(server) -> Iterator[Site]:
 
 @pytest.mark.parametrize(
     ("world", "seed"),
-    [("everything", 1), ("everything", 2), ("late", 3), ("slow handlers", 4), ("a train: 60 % lost", 5)],
+    [
+        ("everything", 1),
+        ("everything", 2),
+        ("late", 3),
+        ("handlers slower than an access lifetime", 4),
+        ("a train: 60 % lost", 5),
+        ("one tab, seldom", 6),
+        ("one tab, seldom", 7),
+    ],
 )
 async def test_i7_i8_i15_three_tabs_on_a_bad_network_are_never_logged_out(place, world, seed):
     """Late, lost and swapped answers, reloads, slow handlers, bursts that are truly parallel; two hours."""
@@ -29,8 +37,7 @@ async def test_i7_i8_i15_three_tabs_on_a_bad_network_are_never_logged_out(place,
     outcome = await work(place, WORLDS[world], seed)
     say(world, [outcome], time.perf_counter() - began)
     assert None is outcome.refused
-    assert outcome.requests > 1000
-    assert 6 <= outcome.rotations <= 8  # each access lifetime one, and no more
+    assert 5 <= outcome.rotations <= 8  # each access lifetime one, and no more
     assert outcome.shortest >= LIFETIMES.access
 
 
