@@ -371,6 +371,7 @@ FORMS = {
     "unknown kid, padded": sign(UNKNOWN, claims_of(ACCESS), SECRET) + "=",
     "unknown kid, a stray character in its header": b64(json.dumps(UNKNOWN).encode()) + "!" + f".{PAYLOAD}.{SIGNATURE}",
     "unknown kid, a line feed in its header": "\n" + sign(UNKNOWN, claims_of(ACCESS), SECRET),
+    "unknown kid, stray bits": f"{b64(json.dumps(UNKNOWN).encode())}.{PAYLOAD}.{same_bytes_other_bits(SIGNATURE)}",
     "unknown kid, garbage": b64(json.dumps(UNKNOWN).encode()) + ".!.!",
     "unknown kid, over-long": b64(json.dumps(UNKNOWN).encode()) + "." + "A" * MAX_TOKEN + ".AAAA",
 }  # fmt: skip
