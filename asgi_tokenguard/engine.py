@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tokenguard.core.callers import Caller
@@ -83,7 +84,8 @@ class Engine:
     async def judge(self, claims: AccessClaims) -> Access:
         """Whether a genuine access token is live, and if not, why; a live one makes its generation seen."""
         clock = self.store.clock
-        if not clock.is_stale and clock.now_ms() // 1000 >= claims.exp:
+        # What is over is not worth a round trip; where our clock has drifted, the rotation script still has the last word.
+        if clock.is_synced and clock.now_ms() // 1000 >= claims.exp:
             return Access.EXPIRED
         record = await self.store.check(claims.sub, claims.sid)
         now = clock.now_ms() // 1000
@@ -125,16 +127,24 @@ class Engine:
         *,
         caller: Caller,
         address: bytes = b"",
-        ends: Iterable[str] = (),
+        carried: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[Identity, Delivery]:
-        """Start a session; raises SubjectError or ClaimsError before Redis is asked."""
+        """
+        Start a session and end those that were *carried* (session id -> user).
+
+        Raises SubjectError or ClaimsError before Redis is asked, so that nothing ends for a login that cannot be.
+        """
         dumped = dump_claims(claims)
         check_subject(subject)
+        for old, owner in carried.items():
+            if owner != subject:  # another user's lies in another slot, so it cannot end in the same script
+                await self.end(owner, Whose.ONE, old)
+        ends = [old for old, owner in carried.items() if owner == subject]
         # A new id whatever the request carried: no session can be planted (fixation).
         new, sid = await self._new_ids(), ulid_text(self._ulid())
         record = await self.store.login(subject, sid, new, claims=dumped, address=address, ends=ends)
-        carried = Handout(cookie=caller.takes_cookie, token=caller.takes_token)
-        return identity_of(subject, sid, record), self._deliver(subject, sid, record, carried)
+        leaves = Handout(cookie=caller.takes_cookie, token=caller.takes_token)
+        return identity_of(subject, sid, record), self._deliver(subject, sid, record, leaves)
 
     async def end(self, subject: str, whose: Whose, sid: str = "") -> int:
         self._endings += 1

@@ -8,8 +8,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from asgi_tokenguard.core.callers import Caller
-from asgi_tokenguard.core.decisions import ACCESS_CODES, Access
-from asgi_tokenguard.core.rotation import Outcome
+from asgi_tokenguard.core.decisions import ACCESS_CODES, Access, refusal_code
 from asgi_tokenguard.core.sessions import Session, pack_address
 from asgi_tokenguard.engine import Delivery, Engine, Identity, identity_in
 from asgi_tokenguard.errors import Code, NotAuthenticated
@@ -95,11 +94,10 @@ class TokenGuard:
         if isinstance(claims, Fault):
             raise NotAuthenticated(Code.INVALID_TOKEN)
         async with self._patience():
-            outcome, identity, delivery = await self.engine.present(claims, Caller.SCRIPT, pack_address(ip_address))
-        if isinstance(outcome, Code):
-            raise NotAuthenticated(outcome)
-        if identity is None:
-            raise NotAuthenticated(Code.REUSE_DETECTED if outcome is Outcome.REUSE else Code.SESSION_ENDED)
+            outcome, _, delivery = await self.engine.present(claims, Caller.SCRIPT, pack_address(ip_address))
+        code = refusal_code(outcome)
+        if code is not None:
+            raise NotAuthenticated(code)
         if delivery is None:
             return Tokens(session_id=claims.sid, access_token=None, refresh_token=None)
         return self._tokens(delivery)

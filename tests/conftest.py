@@ -10,6 +10,7 @@ import pytest
 from support.actors import Browser
 from support.apps import plain_app
 from support.clock import TravelClock
+from support.needs import missing
 from support.server import RedisServer
 
 from asgi_tokenguard import TokenGuard, TokenGuardMiddleware
@@ -22,7 +23,7 @@ _numbers = itertools.count()
 def server() -> Iterator[RedisServer]:
     server = RedisServer().start()
     if not server.travels:
-        pytest.skip("moving the server's clock needs libfaketime: Linux on x86_64")
+        missing("moving the server's clock needs libfaketime: Linux on x86_64")
     yield server
     server.close()
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tokenguard.asgi import credentials, gate, responses
 from asgi_tokenguard.auth import enter
-from asgi_tokenguard.core.callers import Caller, Provenance, Signs, caller, provenance
-from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, check_subject, dump_claims
+from asgi_tokenguard.core.callers import Provenance, Signs, login_caller, provenance
+from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims
 from asgi_tokenguard.core.decisions import may_log_in, may_ride_on_cookie
 from asgi_tokenguard.core.paths import Openness
 from asgi_tokenguard.errors import CannotReceive, CrossSiteRequest, Refusal, ResponseStarted
@@ -112,16 +112,12 @@ class Exchange:
         as_caller = login_caller(signs, where)
         if not as_caller.takes_cookie:
             raise CannotReceive
-        check_subject(subject)  # before any session ends for a login that cannot be
-        dump_claims(claims)
         carried = {} if keep_session else self._proven()
         address = gate.peer_address(self._scope)
         async with self._engine.store.patience():
-            for sid, owner in carried.items():
-                if owner != subject:  # another user's lies in another slot, so it cannot end in the same script
-                    await self._engine.end(owner, Whose.ONE, sid)
-            own = [sid for sid, owner in carried.items() if owner == subject]
-            identity, self._delivery = await self._engine.login(subject, claims, caller=as_caller, address=address, ends=own)
+            identity, self._delivery = await self._engine.login(
+                subject, claims, caller=as_caller, address=address, carried=carried
+            )
         self._clears = False
         enter(self._scope, self, identity)
 
@@ -169,11 +165,3 @@ class Exchange:
         if self._delivery is not None:  # a login earlier in this request, which nobody will ever hold
             proven[self._delivery.sid] = self._delivery.subject
         return proven
-
-
-def login_caller(signs: Signs, where: Provenance) -> Caller:
-    """What a login can hand out: a document gets its cookie also from a POST of an identity provider's page."""
-    is_document = (signs.mode, signs.dest) == ("navigate", "document")
-    if is_document and signs.purpose is None and not signs.rotation_off:
-        return Caller.DOCUMENT
-    return caller(signs, where)

@@ -123,6 +123,13 @@ def caller(signs: Signs, where: Provenance) -> Caller:
     return CALLERS.get((kind(signs), where), Caller.OTHER)
 
 
+def login_caller(signs: Signs, where: Provenance) -> Caller:
+    """What a login can hand out: a document gets its cookie also from a POST of an identity provider's page."""
+    if kind(signs) in {Kind.PAGE, Kind.FORM} and not signs.rotation_off:
+        return Caller.DOCUMENT
+    return caller(signs, where)
+
+
 def kind(signs: Signs) -> Kind:
     if not signs.has_metadata:
         return Kind.BARE

@@ -117,15 +117,23 @@ def decide(facts: Facts) -> Decision:
 
 def conclude(facts: Facts, outcome: Outcome | Code) -> Accept | Reject | Pass:
     """The decision after the rotation table, or after a *Code* that says why there was no record to ask it about."""
+    code = refusal_code(outcome)
+    if code is not None:
+        return _unless_optional(facts, code)
+    return Reject(code=Code.SESSION_MISMATCH) if facts.other_subject else Accept()
+
+
+def refusal_code(outcome: Outcome | Code) -> Code | None:
+    """Why a presented refresh token is refused after the rotation table; None where it is served."""
     match outcome:
         case Outcome.ROTATE | Outcome.REPEAT | Outcome.REDELIVER | Outcome.STRAGGLER | Outcome.ADOPT:
-            return Reject(code=Code.SESSION_MISMATCH) if facts.other_subject else Accept()
+            return None
         case Outcome.REUSE:
-            return _unless_optional(facts, Code.REUSE_DETECTED)
+            return Code.REUSE_DETECTED
         case Outcome.REFUSE:
-            return _unless_optional(facts, Code.SESSION_ENDED)
+            return Code.SESSION_ENDED
         case Code() as code:
-            return _unless_optional(facts, code)
+            return code
         case _:
             assert_never(outcome)
 

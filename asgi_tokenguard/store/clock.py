@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 # Two quartz clocks part by at most 0.1 ms a second; after a minute that is 6 ms, far below the whole seconds of tokens.
@@ -33,6 +33,10 @@ class RedisClock:
     def sync(self, redis_ms: int) -> None:
         self._synced = self.monotonic()
         self._offset_ms = redis_ms - self._synced * 1000
+
+    def sync_time(self, reply: Sequence[bytes | int]) -> None:
+        """Take the reply of TIME: seconds and microseconds."""
+        self.sync(int(reply[0]) * 1000 + int(reply[1]) // 1000)
 
     def now_ms(self) -> int:
         return int(self.monotonic() * 1000 + self._offset_ms)

@@ -75,8 +75,8 @@ class RedisStore:
             pipeline = client.pipeline(transaction=False)
             pipeline.execute_command("HGET", key, sid)
             pipeline.execute_command("TIME")
-            raw, (seconds, microseconds) = await pipeline.execute()
-            self.clock.sync(int(seconds) * 1000 + int(microseconds) // 1000)
+            raw, time = await pipeline.execute()
+            self.clock.sync_time(time)
             return raw
 
         raw = await self._read(read)
@@ -179,8 +179,7 @@ class RedisStore:
         return reply
 
     async def _ask_time(self, client: Any) -> None:
-        seconds, microseconds = await client.execute_command("TIME")
-        self.clock.sync(int(seconds) * 1000 + int(microseconds) // 1000)
+        self.clock.sync_time(await client.execute_command("TIME"))
 
     async def _read(self, ask: Callable[[Any], Any]) -> Any:
         """Ask once more where the connection was broken: reading twice changes nothing."""

@@ -187,3 +187,10 @@ async def test_i12_a_form_of_an_identity_provider_is_handed_the_cookie(stage):
     assert "cookie" == carried(await call(stage.app, "POST", "/login", METADATA["cross-form"].items()))
     frame = METADATA["cross-form"] | {"sec-fetch-dest": "iframe"}
     assert "cannot_receive" == (await call(stage.app, "POST", "/login", frame.items())).code
+
+
+@pytest.mark.parametrize("sent", [{"mode": "navigate", "dest": "document"}, {"site": "(contradiction)", "mode": "navigate"}])
+async def test_i12_a_login_by_half_sent_metadata_can_receive_nothing(stage, sent):
+    """A navigation without its site is no browser's: no cookie for it, though a GET is no login CSRF either."""
+    result = await call(stage.app, "GET", "/login", _says(**sent).items())
+    assert (403, "cannot_receive", None) == (result.status, result.code, result.cookie())

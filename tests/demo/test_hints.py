@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
+from support.needs import need_command
 
 from asgi_tokenguard import Lifetimes
 from asgi_tokenguard.demo import hints
@@ -42,8 +42,8 @@ def printed(text: str) -> list[tuple[str, list[str]]]:
     return commands
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the lines are for curl")
 def test_every_printed_line_does_what_it_says(demo):
+    need_command("curl")
     commands = printed(demo)
     assert len(commands) >= 12
     script = "\n".join(f"{command}\necho; echo '=== end'" for command, _ in commands)

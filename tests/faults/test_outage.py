@@ -155,3 +155,20 @@ async def test_cancellation_anywhere_leaks_no_connection_and_loses_no_session(fr
     assert not pool._in_use_connections
     assert tokens.session_id in {session.id for session in await guard.sessions("user-1")}
     assert {asyncio.current_task()} == asyncio.all_tasks()
+
+
+async def test_i5_the_guard_itself_answers_at_its_timeout(fragile, fragile_guard):
+    """Without HTTP between: thirty calls on a frozen server, eight connections, one deadline each."""
+    tokens = await fragile_guard.login("user-1")
+    await asyncio.gather(*(fragile_guard.authenticate(tokens.access_token) for _ in range(30)))
+
+    async def refused() -> float:
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            await fragile_guard.authenticate(tokens.access_token)
+        return time.monotonic() - began
+
+    fragile.freeze()
+    took = await asyncio.gather(*(refused() for _ in range(30)))
+    fragile.thaw()
+    assert max(took) < TIMEOUT + 0.2

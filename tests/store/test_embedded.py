@@ -364,7 +364,6 @@ def not_writable(home):
         (writable_for_all, "other users can write"),
         (replaceable_by_others, "other users can write"),
         pytest.param(of_another_user, "belongs to another user", marks=root),
-        pytest.param(not_writable, "not writable", marks=pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")),
     ],
 )
 def test_a_directory_that_others_could_play_the_server_in_is_refused(folder, new, spoil, problem):
@@ -375,6 +374,31 @@ def test_a_directory_that_others_could_play_the_server_in_is_refused(folder, new
         new(f"embedded://{home}").start()
     assert "redis" == caught.value.option
     assert caught.value.remedy
+
+
+def test_a_directory_that_we_cannot_write_to_is_refused():
+    """As nobody where the suite runs as root, who writes anywhere; in a child, since there is no way back."""
+    above = Path(tempfile.mkdtemp(prefix="tg", dir="/tmp"))
+    above.chmod(0o755)
+    home = above / "home"
+    not_writable(home)
+    if os.geteuid() == 0:
+        os.chown(home, 65534, 65534)
+    child = os.fork()
+    if child == 0:
+        said = "nothing"
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            embedded.prepare(home)
+        except ConfigurationError as error:
+            said = str(error)
+        finally:
+            os._exit(0 if "not writable" in said else 1)
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    shutil.rmtree(above)
 
 
 # --- one process

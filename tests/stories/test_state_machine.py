@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from redis import Redis
+from support.needs import missing
 from support.server import RedisServer
 
 from asgi_tokenguard import Lifetimes, NotAuthenticated, TokenGuard
@@ -447,7 +448,7 @@ def standing_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
     monkeypatch.setenv("TZ", "UTC")  # in which libfaketime reads dates
     server = RedisServer().start()
     if not server.travels:
-        pytest.skip("stopping the server's clock needs libfaketime: Linux on x86_64")
+        missing("stopping the server's clock needs libfaketime: Linux on x86_64")
     yield server
     server.close()
 
