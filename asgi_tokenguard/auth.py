@@ -63,6 +63,13 @@ class Auth:
         self._carrier = carrier
         self._identity = identity
 
+    def is_of(self, carrier: Carrier) -> bool:
+        return self._carrier is carrier
+
+    def become(self, identity: Identity | None) -> None:
+        """Follow a login or logout of this request; for the exchange alone."""
+        self._identity = identity
+
     @property
     def is_authenticated(self) -> bool:
         return self._identity is not None
@@ -140,9 +147,16 @@ def get_auth(request_or_scope: Any) -> Auth:
 
 
 def enter(scope: MutableMapping[str, Any], carrier: Carrier, identity: Identity | None) -> None:
-    """Fill *scope* for the app: ours, and Starlette's `request.user` and `request.auth` for `@requires`."""
-    auth = Auth(carrier, identity)
-    scope[SCOPE_KEY] = auth
+    """
+    Fill *scope* for the app: ours, and Starlette's `request.user` and `request.auth` for `@requires`.
+
+    A request has one `Auth`: who took it before a login, or from a copy of the scope, sees the login as well.
+    """
+    auth = scope.get(SCOPE_KEY)
+    if isinstance(auth, Auth) and auth.is_of(carrier):
+        auth.become(identity)
+    else:
+        auth = scope[SCOPE_KEY] = Auth(carrier, identity)
     if identity is None:
         scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
     else:

@@ -24,7 +24,23 @@ _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 # Names that mean something else to servers, proxies or us.
 _TAKEN_HEADERS: Final = frozenset(
-    {"cookie", "set-cookie", "host", "origin", "content-length", "content-type", "transfer-encoding"}
+    {
+        "cookie",
+        "set-cookie",
+        "host",
+        "origin",
+        "accept",
+        "cache-control",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "vary",
+        "location",
+        "www-authenticate",
+        "x-token-rotation",
+    }
 )
 
 
@@ -158,9 +174,13 @@ def _access_header(value: object) -> tuple[bytes, str | None]:
 
 
 def _header_name(option: str, value: object) -> str:
-    if not isinstance(value, str) or not _FIELD_NAME.fullmatch(value) or value.lower() in _TAKEN_HEADERS:
+    if not isinstance(value, str) or not _FIELD_NAME.fullmatch(value) or _is_taken(value.lower()):
         raise ConfigurationError(option, f"{value!r} cannot carry a token", "use a header name such as 'X-Access-Token'")
     return value
+
+
+def _is_taken(name: str) -> bool:
+    return name in _TAKEN_HEADERS or name.startswith(("sec-", "access-control-"))
 
 
 def _origins(values: object) -> frozenset[str]:

@@ -119,6 +119,7 @@ NO_ORIGIN = ["https://*.example", "*", "null", "", "app.example", "//app.example
 SYNC_CLIENT = redis.Redis()
 NO_REDIS = ["", "localhost", "localhost:6379", "http://localhost", "redis:", "redis", "REDIS://localhost", "redis:/localhost",
             "memory://", "redis://[::1", "redis://localhost:99999", "redis://localhost:port", "redis://localhost?db=x",
+            "redis://localhost/abc", "rediss://localhost/0/1", "redis://localhost/-1",
             "redis://localhost?socket_timeout=x", None, 7, True, b"redis://localhost", object(), {}, ["redis://localhost"],
             SYNC_CLIENT, redis.asyncio.Redis(decode_responses=True)]  # fmt: skip
 
@@ -136,7 +137,8 @@ WRONG = [
         *NOT_TEXT, *NO_HEADER, "Authorization", "authorization", "Authorization:", "Authorization: ", "Authorization: Bearer x",
         "Authorization: Bearer,", "X-Token:", ": Bearer", "Cookie: x", "A:B:C", "Authorization: Bé")],
     *[({"new_token_header": value}, "new_token_header") for value in (
-        *NOT_TEXT, *NO_HEADER, "X-Token: x", "X-Token:", "X-Token\n", " X-Token")],
+        *NOT_TEXT, *NO_HEADER, "X-Token: x", "X-Token:", "X-Token\n", " X-Token", "Cache-Control", "Sec-Fetch-Site",
+        "Access-Control-Expose-Headers", "X-Token-Rotation", "WWW-Authenticate")],
     *[({"trusted_origins": value}, "trusted_origins") for value in (None, 7, True, "https://app.example", "", *[
         ["https://fine.example", origin] for origin in NO_ORIGIN])],
 ]  # fmt: skip

@@ -32,7 +32,7 @@ START: Final = "http.response.start"
 class Exchange:
     """One request: remembers what to add to the response head."""
 
-    __slots__ = ("_clears", "_delivery", "_engine", "_scope", "_send", "_started")
+    __slots__ = ("_clears", "_delivery", "_engine", "_made", "_scope", "_send", "_started")
 
     def __init__(self, engine: Engine, scope: Scope, send: Send) -> None:
         self._engine = engine
@@ -41,6 +41,7 @@ class Exchange:
         self._delivery: Delivery | None = None
         self._clears = False
         self._started = False
+        self._made: dict[str, str] = {}
 
     async def run(self, app: ASGIApp, receive: Receive) -> None:
         try:
@@ -112,13 +113,15 @@ class Exchange:
         as_caller = login_caller(signs, where)
         if not as_caller.takes_cookie:
             raise CannotReceive
-        carried = {} if keep_session else self._proven()
+        # A login earlier in this request ends in any case: its tokens will never leave, so nobody would hold it.
+        carried = self._made if keep_session else self._proven()
         address = gate.peer_address(self._scope)
         async with self._engine.store.patience():
             identity, self._delivery = await self._engine.login(
                 subject, claims, caller=as_caller, address=address, carried=carried
             )
         self._clears = False
+        self._made = {identity.session_id: subject}
         enter(self._scope, self, identity)
 
     async def logout(self) -> None:
@@ -128,11 +131,13 @@ class Exchange:
         # I1: a cookie alone does not log anybody out from another site; a signed token in the header proves the page.
         proven = access is not None and (refresh is None or access.sid == refresh.sid)
         if not may_ride_on_cookie(signs.method, where, proven=proven):
+            if where is Provenance.UNSTATED and not self._carries_anything():
+                return  # a program without a session: nothing to end, and nothing to clear
             raise CrossSiteRequest
         async with self._engine.store.patience():
             for sid, owner in self._proven().items():
                 await self._engine.end(owner, Whose.ONE, sid)
-        self._delivery, self._clears = None, True
+        self._delivery, self._clears, self._made = None, True, {}
         enter(self._scope, self, None)
 
     async def sessions(self, identity: Identity) -> list[Session]:
@@ -159,9 +164,11 @@ class Exchange:
             refresh_claims if isinstance(refresh_claims, RefreshClaims) else None,
         )
 
+    def _carries_anything(self) -> bool:
+        headers, settings = self._scope["headers"], self._engine.settings
+        found = (credentials.access_token(headers, settings), credentials.refresh_token(headers, settings))
+        return found != (None, None)
+
     def _proven(self) -> dict[str, str]:
-        """The sessions that the request's tokens prove, or that this answer was to carry, with their users."""
-        proven = {claims.sid: claims.sub for claims in self._tokens() if claims is not None}
-        if self._delivery is not None:  # a login earlier in this request, which nobody will ever hold
-            proven[self._delivery.sid] = self._delivery.subject
-        return proven
+        """The sessions that the request's tokens prove, or that it has made, with their users."""
+        return {claims.sid: claims.sub for claims in self._tokens() if claims is not None} | self._made

@@ -19,14 +19,15 @@ async def lifespan(app: ASGIApp, guard: TokenGuard, scope: Scope, receive: Recei
     """
     Open before the app starts, close after it has shut down.
 
-    An app that knows no lifespan raises at once, which servers take as an answer; the engine then opens at the first request.
+    An app that knows no lifespan raises before it has read a message (ASGI specification, lifespan); the guard then answers
+    for it, so that its connections are closed with the server.
     """
     try:
         await guard.open()
     except StoreUnavailable:
         # Redis may come later than the app; until then requests get 503.
         logger.warning("Redis is away at start-up; the guard opens with the first request that it answers")
-    closed = False
+    closed = reads = False
 
     async def close_first(message: Message) -> None:
         # Before the server hears that the shutdown is complete: it may end the loop at once then.
@@ -36,8 +37,25 @@ async def lifespan(app: ASGIApp, guard: TokenGuard, scope: Scope, receive: Recei
             closed = True
         await send(message)
 
+    async def noted() -> Message:
+        nonlocal reads
+        reads = True
+        return await receive()
+
     try:
-        await app(scope, receive, close_first)
+        await app(scope, noted, close_first)
+    except Exception:
+        if reads:
+            raise
+        await _answer_for_the_app(receive, close_first)
     finally:
         if not closed:
             await guard.aclose()
+
+
+async def _answer_for_the_app(receive: Receive, send: Send) -> None:
+    while True:
+        kind = (await receive())["type"]
+        await send({"type": f"{kind}.complete"})
+        if kind == "lifespan.shutdown":
+            return

@@ -18,6 +18,8 @@ MAX_CLAIMS: Final = 4096
 # (RFC 6265bis section 5.6), carries it as base64.
 MAX_SUBJECT: Final = 1024
 MAX_SUBJECT_IN_JSON: Final = 2 * MAX_SUBJECT + 2  # quotes and backslashes double, control characters take six
+# As deep as System.Text.Json reads by default; a much deeper one could be written and not be read again.
+MAX_DEPTH: Final = 64
 MAX_COUNTER: Final = 2**32 - 1
 
 
@@ -83,6 +85,8 @@ def dump_claims(claims: object) -> bytes:
         raise ClaimsError(f"the token itself uses {', '.join(taken)}; choose other names")
     if not all(isinstance(name, str) for name in claims):
         raise ClaimsError("the names of claims are strings")
+    if _is_deeper(claims, MAX_DEPTH):
+        raise ClaimsError(f"the claims are nested more than {MAX_DEPTH} deep; keep such data in your database")
     try:
         dumped = json.dumps(dict(claims), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -119,6 +123,13 @@ def _common(payload: object) -> dict[str, Any] | None:
     if not all(_is_counter(number) for number in numbers.values()):
         return None
     return {"sub": sub, "sid": sid, "jti": raw_jti, **numbers}
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if not isinstance(value, Mapping | list | tuple):
+        return False
+    children = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(_is_deeper(child, levels - 1) for child in children)
 
 
 def _is_unicode(text: str) -> bool:

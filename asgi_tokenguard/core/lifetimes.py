@@ -65,10 +65,11 @@ class Lifetimes:
             )
         if self.absolute > LONGEST:
             raise ConfigurationError("lifetimes", "absolute is longer than ten years", "choose an end that comes")
-        if not 0 < self.grace <= self.access / 2:
+        # `mark` counts milliseconds: a shorter grace would be none.
+        if not 0.001 <= self.grace <= self.access / 2:  # noqa: PLR2004
             raise ConfigurationError(
                 "lifetimes",
-                f"grace={self.grace:g} s is not between 0 and half of the access lifetime ({self.access / 2:g} s)",
+                f"grace={self.grace:g} s is not between 1 ms and half of the access lifetime ({self.access / 2:g} s)",
                 "leave grace out for the default",
             )
 

@@ -8,7 +8,7 @@ A packed string costs a third of what a hash of named fields would.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ulid import ULID
@@ -32,8 +32,8 @@ class Head:
     """
 
     gen: int
-    access_jti: bytes
-    refresh_jti: bytes
+    access_jti: bytes = field(repr=False)
+    refresh_jti: bytes = field(repr=False)
     access_issued: int
     refresh_issued: int
     seen: bool

@@ -16,7 +16,7 @@ just before it arrives: two trips.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import product
 from typing import Final, NamedTuple, assert_never
@@ -113,7 +113,7 @@ class Shown:
     """A genuine refresh token's place in its family; *issued* in seconds."""
 
     gen: int
-    jti: bytes
+    jti: bytes = field(repr=False)
     issued: int
 
 
@@ -121,8 +121,8 @@ class Shown:
 class NewIds:
     """The jtis of the tokens that a step may mint, 16 bytes each."""
 
-    access: bytes
-    refresh: bytes
+    access: bytes = field(repr=False)
+    refresh: bytes = field(repr=False)
 
 
 class Handout(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from weakref import WeakKeyDictionary
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
@@ -100,6 +100,9 @@ def _checked_url(url: str) -> str:
         except (ValueError, TypeError):
             remedy = "write redis://user:password@host:6379/0, with / in a password as %2F, : as %3A, @ as %40"
             raise ConfigurationError("redis", "redis-py does not take the URL", remedy) from None
+        path = urlsplit(url).path.strip("/")
+        if scheme != "unix" and path and not path.isdecimal():  # redis-py would take database 0, and say nothing
+            raise ConfigurationError("redis", "the URL's path is no database number", "write redis://localhost:6379/0")
     return url
 
 

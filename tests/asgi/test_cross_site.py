@@ -190,6 +190,17 @@ class TestLogout:
         assert (204, "") == (result.status, result.cookie())
         assert [] == await stage.guard.sessions("user-1")
 
+    async def test_i1_a_program_with_nothing_to_end_is_answered_and_clears_nothing(self, stage):
+        result = await call(stage.app, "POST", "/logout")
+        assert (204, []) == (result.status, result.all("set-cookie"))
+
+    async def test_i1_another_sites_page_clears_no_cookie_that_its_browser_withheld(self, stage):
+        """SameSite keeps the cookie at home, but an answer that clears it would still be obeyed."""
+        tab = await stage.logged_in()
+        tab.browser.jar = tab.token = None
+        result = await tab.post("/logout", kind="cross-form")
+        assert (403, []) == (result.status, result.all("set-cookie"))
+
     async def test_i1_a_token_of_another_session_proves_nothing(self, stage):
         tab, other = await stage.logged_in(), await stage.logged_in("user-2")
         tab.token = other.token

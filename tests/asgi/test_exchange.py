@@ -124,7 +124,7 @@ async def test_the_answer_to_a_login_says_at_once_who_it_is(stage):
         before = get_auth(scope)
         await before.login("user-1", {"role": "admin", "scope": "read write"})
         auth = get_auth(scope)
-        assert (None, "user-1", {"role": "admin", "scope": "read write"}) == (before.subject, auth.subject, auth.claims)
+        assert ("user-1", "user-1", {"role": "admin", "scope": "read write"}) == (before.subject, auth.subject, auth.claims)
         assert ("read", "write") == auth.scopes
         assert abs(stage.clock.time() - auth.auth_time) < 5
         await answer(send, 200, [session.id for session in await auth.sessions() if session.current])

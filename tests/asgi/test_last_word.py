@@ -146,6 +146,33 @@ async def test_i13_of_two_logins_in_one_request_the_last_one_holds(stage):
     assert {sid(tab.browser.jar)} == await ids(stage, "user-2")
 
 
+async def test_i13_a_second_login_that_keeps_the_session_still_replaces_the_first(stage):
+    @stage.on("/login")
+    async def twice(scope, receive, send):
+        await get_auth(scope).login("user-2")
+        await get_auth(scope).login("user-2", keep_session=True)
+        await answer(send)
+
+    tab = await stage.logged_in("user-2")
+    assert {sid(tab.browser.jar)} == await ids(stage, "user-2")
+
+
+@pytest.mark.parametrize("verb", ["login", "logout"])
+async def test_i13_an_auth_that_was_taken_earlier_follows(stage, verb):
+    """Also one that stands in a copy of the scope, as some frameworks make."""
+    seen = []
+
+    @stage.on("/follow")
+    async def handler(scope, receive, send):
+        before = get_auth(dict(scope))
+        await getattr(get_auth(scope), verb)(*["user-2"][: verb == "login"])
+        seen.append((before.subject, before is get_auth(scope)))
+        await answer(send)
+
+    await (await stage.logged_in()).post("/follow")
+    assert [("user-2" if verb == "login" else None, True)] == seen
+
+
 async def test_i13_a_slow_request_never_brings_an_ended_session_back(stage):
     """It began before the logout and ends after it."""
     slow = Answer()

@@ -57,8 +57,14 @@ async def test_the_state_and_the_messages_of_the_app_pass(options):
         sent.append(message)
 
     scope = {"type": "lifespan", "state": {}}
-    await TokenGuardMiddleware(app, **options)(scope, receive := object(), send)
-    assert [(scope, receive)] == seen
+
+    async def receive():
+        return {"type": "lifespan.shutdown"}
+
+    await TokenGuardMiddleware(app, **options)(scope, receive, send)
+    ((seen_scope, seen_receive),) = seen
+    assert scope is seen_scope
+    assert {"type": "lifespan.shutdown"} == await seen_receive()
     assert [{"type": "lifespan.startup.complete"}] == sent
     assert scope == {"type": "lifespan", "state": {}}
 
@@ -94,8 +100,8 @@ async def test_it_opens_again_after_it_was_closed(app):
     assert 200 == (await tab.get()).status
 
 
-async def test_an_app_that_knows_no_lifespan_raises_as_ever_and_is_guarded_all_the_same(options, clock):
-    """Servers take the error as an answer."""
+async def test_the_guard_answers_for_an_app_that_knows_no_lifespan(options, clock):
+    """Servers take an error as an answer, and would then never tell us of the end."""
 
     async def http_only(scope, receive, send):
         if scope["type"] != "http":
@@ -103,14 +109,16 @@ async def test_an_app_that_knows_no_lifespan_raises_as_ever_and_is_guarded_all_t
         await Handlers()(scope, receive, send)
 
     app = TokenGuardMiddleware(http_only, **options, public=["/login"])
+    travelling(app.guard, clock)
     before = connections(options["redis"])
-    with pytest.raises(NotImplementedError, match="lifespan"):
-        await app({"type": "lifespan"}, None, None)
-    assert before == connections(options["redis"], before)
+    lifespan = Lifespan(app)
+    assert "lifespan.startup.complete" == await lifespan.tell("startup")
     tab = Browser(app).tab()
     assert 200 == (await tab.post("/login")).status
     assert 200 == (await tab.get()).status
-    await app.guard.aclose()
+    assert "lifespan.shutdown.complete" == await lifespan.tell("shutdown")
+    await lifespan.task
+    assert before == connections(options["redis"], before)
 
 
 @pytest.mark.parametrize("when", ["startup", "shutdown"])

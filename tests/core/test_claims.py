@@ -149,6 +149,11 @@ def circle() -> dict:
     return claims
 
 
+def test_claims_nest_64_deep():
+    claims = {"deep": nested(62)}
+    assert claims == load_claims(dump_claims(claims))
+
+
 NO_CLAIMS = [
     ({"n": float("nan")}, "finite"),
     ({"n": float("inf")}, "finite"),
@@ -159,8 +164,10 @@ NO_CLAIMS = [
     ({"d": {(1, 2): 3}}, "JSON"),
     ({"t": "\ud800"}, "JSON"),
     ({"\ud800": 1}, "JSON"),
-    ({"deep": nested(100_000)}, "JSON"),
-    (circle(), "JSON"),
+    ({"deep": nested(100_000)}, "64 deep"),
+    ({"deep": nested(64)}, "64 deep"),
+    ({"deep": {"a": (nested(62),)}}, "64 deep"),
+    (circle(), "64 deep"),
     ({1: "x"}, "names"),
     ({None: "x"}, "names"),
     ({"a": 1, b"b": 1}, "names"),

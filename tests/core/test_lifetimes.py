@@ -60,6 +60,7 @@ WRONG = [
     ({"idle": [1]}, "seconds or a timedelta"),
     ({"absolute": "90d"}, "seconds or a timedelta"),
     ({"grace": "30"}, "seconds or a timedelta"),
+    ({"grace": 0.0009}, "1 ms"),
     ({"grace": True}, "seconds or a timedelta"),
     ({"access": 15 * DAY}, "access < idle <= absolute"),
     ({"idle": 91 * DAY}, "access < idle <= absolute"),
