@@ -36,6 +36,7 @@ class Connector:
         self._given: Redis | None = None
         self._url = ""
         self._server: EmbeddedServer | None = None
+        self._is_doubtful = False
         self._clients: WeakKeyDictionary[AbstractEventLoop, Redis] = WeakKeyDictionary()
         if isinstance(source, str):
             self._url = _checked_url(source)
@@ -46,14 +47,25 @@ class Connector:
     async def client(self) -> Redis:
         if self._given is not None:
             return self._given
+        client = self._clients.get(asyncio.get_running_loop())
+        return await self._opened() if client is None or self._is_doubtful else client
+
+    def doubt(self) -> None:
+        """A connection broke: where the server is our own it may have been killed, and the next `client` starts it again."""
+        self._is_doubtful = self._server is not None
+
+    async def _opened(self) -> Redis:
+        self._forget_ended_loops()
+        self._is_doubtful = False
         loop = asyncio.get_running_loop()
+        # Nothing is awaited between the look and the entry but the embedded server, which may be started twice.
+        path = "" if self._server is None else await asyncio.to_thread(self._server.start)
         client = self._clients.get(loop)
-        if client is None:
-            self._forget_ended_loops()
-            # Nothing is awaited between the look and the entry but the embedded server, which may be started twice.
-            url = self._url if self._server is None else f"unix://{quote(await asyncio.to_thread(self._server.start))}"
-            client = self._clients.get(loop) or _open(url, self._timeout)
+        if client is None or (path and client.connection_pool.connection_kwargs["path"] != path):
+            gone, client = client, _open(f"unix://{quote(path)}" if path else self._url, self._timeout)
             self._clients[loop] = client
+            if gone is not None:
+                await gone.aclose()
         return client
 
     async def aclose(self) -> None:

@@ -16,6 +16,7 @@ from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.store.clock import RedisClock
 from asgi_tokenguard.store.connect import Connector
+from asgi_tokenguard.store.embedded import EmbeddedServerError
 from asgi_tokenguard.store.keyspace import session_key
 from asgi_tokenguard.store.patience import Outage, Patience
 
@@ -193,7 +194,9 @@ class RedisStore:
     async def _ask(self, ask: Callable[[Any], Any]) -> Any:
         try:
             answer = await ask(await self._connector.client())
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, EmbeddedServerError) as error:
+            if isinstance(error, ConnectionError | OSError):
+                self._connector.doubt()
             # Whatever Redis says but an answer is an outage: fail closed (I5).  The message may name hosts, so it goes to the
             # log and not to the caller.
             self._outage.began(f"{type(error).__name__}: {error}")

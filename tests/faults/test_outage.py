@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
+from support.actors import Browser
 from support.apps import plain_app
 from support.processes import served
 from support.server import RedisServer
@@ -172,3 +175,19 @@ async def test_i5_the_guard_itself_answers_at_its_timeout(fragile, fragile_guard
     took = await asyncio.gather(*(refused() for _ in range(30)))
     fragile.thaw()
     assert max(took) < TIMEOUT + 0.2
+
+
+@pytest.mark.parametrize("where", ["embedded://", "embedded:///path"])
+async def test_an_embedded_server_that_was_killed_comes_back_by_itself(tmp_path, where):
+    """Its keeper may have removed a private one's directory, so that the new one answers elsewhere."""
+    url = where if where == "embedded://" else f"embedded://{tmp_path}/data"
+    app = TokenGuardMiddleware(plain_app, secret="s" * 32, redis=url, timeout=10, public=["/login"])
+    async with app.guard as guard:
+        tab = Browser(app).tab()
+        for _ in range(3):
+            assert 200 == (await tab.post("/login")).status
+            client = await guard.engine.store._connector.client()
+            os.kill((await client.info("server"))["process_id"], signal.SIGKILL)
+            statuses = [(await tab.get()).status for _ in range(4)]
+            assert statuses[-1] in {200, 401}, statuses
+            assert set(statuses) <= {200, 401, 503}
