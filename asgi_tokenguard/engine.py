@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, check_subject, dump_claims, load_claims
 from asgi_tokenguard.core.decisions import Access
-from asgi_tokenguard.core.records import Record, new_ulid, ulid_text
+from asgi_tokenguard.core.records import Record, is_session_id, new_ulid, ulid_text
 from asgi_tokenguard.core.rotation import NOTHING, Handout, NewIds, Outcome, Presented, Shown, handout
 from asgi_tokenguard.core.sessions import Session, session_of
 from asgi_tokenguard.errors import Code, StoreUnavailable
@@ -41,7 +42,11 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What an answer may carry: tokens of the generation of *record*, decided at *decided_at* (monotonic seconds)."""
+    """
+    What an answer may carry: tokens of the generation of *record*, decided at *decided_at* (monotonic seconds).
+
+    *endings* is how often this process had ended sessions by then; see `Engine.leaving`.
+    """
 
     subject: str
     sid: str
@@ -116,8 +121,8 @@ class Engine:
         if found.record is None or found.outcome is Outcome.REFUSE:
             return found.outcome, None, None
         identity = identity_of(claims.sub, claims.sid, found.record)
-        carried = handout(found.outcome, caller)
-        delivery = None if carried == NOTHING else self._deliver(claims.sub, claims.sid, found.record, carried)
+        handed_out = handout(found.outcome, caller)
+        delivery = None if handed_out == NOTHING else self._deliver(claims.sub, claims.sid, found.record, handed_out)
         return found.outcome, identity, delivery
 
     async def login(
@@ -127,31 +132,45 @@ class Engine:
         *,
         caller: Caller,
         address: bytes = b"",
-        carried: Mapping[str, str] = MappingProxyType({}),
+        brought: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[Identity, Delivery]:
         """
-        Start a session and end those that were *carried* (session id -> user).
+        Start a session and end those that the request *brought* (session id -> user).
 
         Raises SubjectError or ClaimsError before Redis is asked, so that nothing ends for a login that cannot be.
         """
         dumped = dump_claims(claims)
         check_subject(subject)
-        for old, owner in carried.items():
+        for old, owner in brought.items():
             if owner != subject:  # another user's lies in another slot, so it cannot end in the same script
                 await self.end(owner, Whose.ONE, old)
-        ends = [old for old, owner in carried.items() if owner == subject]
+        ends = [old for old, owner in brought.items() if owner == subject]
         # A new id whatever the request carried: no session can be planted (fixation).
         new, sid = await self._new_ids(), ulid_text(self._ulid())
-        record = await self.store.login(subject, sid, new, claims=dumped, address=address, ends=ends)
+        with self._ending(ends):
+            record = await self.store.login(subject, sid, new, claims=dumped, address=address, ends=ends)
         leaves = Handout(cookie=caller.takes_cookie, token=caller.takes_token)
         return identity_of(subject, sid, record), self._deliver(subject, sid, record, leaves)
 
     async def end(self, subject: str, whose: Whose, sid: str = "") -> int:
-        self._endings += 1
-        return await self.store.end(subject, whose, sid)
+        check_subject(subject)
+        if whose is not Whose.ALL and not is_session_id(sid):
+            return 0  # before Redis: what a client sent in a path or a body may be anything
+        with self._ending([sid]):
+            return await self.store.end(subject, whose, sid)
+
+    @contextmanager
+    def _ending(self, sids: Sequence[str]) -> Iterator[None]:
+        """Count before and after: an answer that is decided while Redis is asked looks again as well."""
+        self._endings += bool(sids)
+        try:
+            yield
+        finally:
+            self._endings += bool(sids)
 
     async def sessions(self, subject: str, *, current: str | None = None) -> list[Session]:
         """The live sessions of *subject*, the one seen last first."""
+        check_subject(subject)
         idle = self.settings.lifetimes.idle
         found = [
             session_of(subject, sid, record, idle=idle, current=sid == current)
@@ -160,7 +179,10 @@ class Engine:
         return sorted(found, key=lambda session: (session.last_seen_at, session.id), reverse=True)
 
     async def update_claims(self, subject: str, claims: Mapping[str, Any], sid: str | None) -> int:
+        check_subject(subject)
         dumped = dump_claims(claims)
+        if sid is not None and not is_session_id(sid):
+            return 0
         return await self.store.update_claims(subject, sid, dumped, (await self._new_ids()).access)
 
     async def leaving(self, delivery: Delivery) -> Handout:
@@ -194,12 +216,12 @@ class Engine:
         lasts = head.ends_at(self.settings.lifetimes.idle) - head.refresh_issued
         return self.codec.refresh_token(delivery.subject, delivery.sid, delivery.record), lasts
 
-    def _deliver(self, subject: str, sid: str, record: Record, carried: Handout) -> Delivery:
+    def _deliver(self, subject: str, sid: str, record: Record, handed_out: Handout) -> Delivery:
         return Delivery(
             subject=subject,
             sid=sid,
             record=record,
-            handout=carried,
+            handout=handed_out,
             decided_at=self.monotonic(),
             endings=self._endings,
         )

@@ -51,7 +51,8 @@ DETAIL: Final = {
     Code.SESSION_EXPIRED: "The session has reached the end of its lifetime; log in again.",
     Code.SESSION_ENDED: "The session is over; log in again.",
     Code.REUSE_DETECTED: "A superseded refresh token came back, so the session was ended; log in again.",
-    Code.CROSS_SITE_REQUEST: "A cookie alone does not carry this request across sites; send the access token as well.",
+    Code.CROSS_SITE_REQUEST: "The cookie alone does not carry this request: Origin or Sec-Fetch-Site must show this site, "
+    "or the access token must come as well.",
     Code.CANNOT_RECEIVE: "This caller cannot receive tokens; log in from a page or a script of this site.",
     Code.STORE_UNAVAILABLE: "The session store does not answer; try again shortly.",
 }

@@ -113,7 +113,7 @@ class TokenGuard:
             return bool(await self.engine.end(subject, Whose.ONE, sid))
 
     async def revoke_others(self, subject: str, sid: str) -> int:
-        """End every session of *subject* but *sid*; how many."""
+        """End every session of *subject* but *sid* (all of them where it is not live); how many.  0 where *sid* is no id."""
         async with self._patience():
             return await self.engine.end(subject, Whose.OTHERS, sid)
 
@@ -127,6 +127,7 @@ class TokenGuard:
         Replace the claims of one session of *subject*, or of all; how many.
 
         The access tokens with the old claims are dead at once; clients are handed new ones with their next requests.
+        *sid* None means all; what is no session id changes none.  Raises `SubjectError` and `ClaimsError`.
         """
         async with self._patience():
             return await self.engine.update_claims(subject, claims, sid)

@@ -28,6 +28,8 @@ class TokenGuardMiddleware:
             raise ConfigurationError("guard", "other options stand beside it", "give the options to TokenGuard")
         if not isinstance(guard, TokenGuard | None):
             raise ConfigurationError("guard", f"a {type(guard).__name__} was given", "pass guard=TokenGuard(...)")
+        if not callable(app):
+            raise ConfigurationError("app", f"a {type(app).__name__} was given", "pass the ASGI app to wrap")
         self.app = app
         self.guard = TokenGuard(**options) if guard is None else guard
 

@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
+# Schemes of Authorization that people write alone.
+_SCHEMES: Final = frozenset({"bearer", "basic", "token", "jwt", "dpop"})
 # Names that mean something else to servers, proxies or us.
 _TAKEN_HEADERS: Final = frozenset(
     {
@@ -95,8 +97,8 @@ class Settings:
 def settle(options: Mapping[str, Any]) -> Settings:
     """*options* as `Settings`; raises `ConfigurationError` that names the option and the remedy."""
     _refuse_unknown(options)
-    if "redis" not in options:
-        raise ConfigurationError("redis", "it is missing", "pass redis='redis://localhost:6379/0'")
+    if options.get("redis") is None:
+        raise ConfigurationError("redis", "it is missing or None", "pass redis='redis://localhost:6379/0'")
     access_header, access_scheme = _access_header(options.get("access_header", "Authorization: Bearer"))
     return Settings(
         keys=_keys(options),
@@ -128,6 +130,8 @@ def _keys(options: Mapping[str, Any]) -> KeySet:
             "both are given" if "secret" in options else "no secret is given, and a random one would differ in each worker"
         )
         raise ConfigurationError("secret", problem, "pass either secret=... or keys=KeySet([...])")
+    if options.get("secret", "") is None:
+        raise ConfigurationError("secret", "it is None", "set the environment variable that you read it from")
     if "secret" in options:
         return KeySet([Key(options["secret"])])
     return _instance("keys", options["keys"], KeySet)
@@ -147,7 +151,11 @@ def _paths(options: Mapping[str, Any]) -> Paths:
     optional = Patterns.parse("optional", options.get("optional", ()))
     if not required and (optional.exact or optional.prefixes):
         raise ConfigurationError("optional", "with required=False every path is optional", "drop one of the two")
-    return Paths(public=Patterns.parse("public", options.get("public", ())), optional=optional, required=required)
+    public = Patterns.parse("public", options.get("public", ()))
+    both = sorted({*public.exact, *public.prefixes} & {*optional.exact, *optional.prefixes})
+    if both:
+        raise ConfigurationError("optional", f"{both[0]!r} is public as well", "name it in one of the two")
+    return Paths(public=public, optional=optional, required=required)
 
 
 def _namespace(value: object) -> str:
@@ -168,6 +176,8 @@ def _access_header(value: object) -> tuple[bytes, str | None]:
     name, colon, scheme = (part.strip() for part in text.partition(":"))
     if not colon and name.lower() == "authorization":
         raise ConfigurationError("access_header", "Authorization needs a scheme", "write 'Authorization: Bearer'")
+    if not colon and name.lower() in _SCHEMES:
+        raise ConfigurationError("access_header", f"{value!r} is a scheme", "write 'Authorization: Bearer'")
     if colon and not _FIELD_NAME.fullmatch(scheme):
         raise ConfigurationError("access_header", f"{value!r} has no scheme after its colon", "write 'Authorization: Bearer'")
     return _header_name("access_header", name).lower().encode(), scheme.lower() or None

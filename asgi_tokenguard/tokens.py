@@ -23,7 +23,8 @@ from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.records import Record, ulid_text
 from asgi_tokenguard.keys import MINIMUM_BYTES, Key, KeySet
 
-# The largest tokens we mint: claims of 4 KB and a subject of 1 KB, escaped and as base64.  Longer ones are not even hashed.
+# Twice the largest token that we mint (claims of 4 KB and a subject of 2 KB once escaped, as base64: 8.6 KB), and more than
+# servers take as one header.  Longer ones are not even hashed.
 MAX_TOKEN: Final = 16_384
 _SEGMENTS: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 # RFC 4648 section 3.5: the last character of a segment must not carry stray bits, or one token would have many forms.

@@ -12,6 +12,7 @@ from support.apps import plain_app
 from support.clock import TravelClock
 from support.needs import missing
 from support.server import RedisServer
+from support.stage import travelling
 
 from asgi_tokenguard import TokenGuard, TokenGuardMiddleware
 
@@ -42,12 +43,6 @@ def options(server: RedisServer) -> dict[str, Any]:
 async def guard(options: dict[str, Any], clock: TravelClock) -> AsyncIterator[TokenGuard]:
     async with travelling(TokenGuard(**options), clock) as guard:
         yield guard
-
-
-def travelling(guard: TokenGuard, clock: TravelClock) -> TokenGuard:
-    """Let *guard* read its time from *clock*, as the server does."""
-    guard.engine.monotonic = guard.engine.store.clock.monotonic = clock.monotonic
-    return guard
 
 
 @pytest.fixture

@@ -196,3 +196,8 @@ async def test_what_it_leaves_in_the_scope(build):
     }  # fmt: skip
     assert {"app": "state"} == scope["state"]
     await middleware.guard.aclose()
+
+
+def test_what_cannot_be_called_is_no_app(options):
+    with pytest.raises(ConfigurationError, match="pass the ASGI app"):
+        TokenGuardMiddleware(None, **options)

@@ -119,7 +119,8 @@ NO_ORIGIN = ["https://*.example", "*", "null", "", "app.example", "//app.example
 SYNC_CLIENT = redis.Redis()
 NO_REDIS = ["", "localhost", "localhost:6379", "http://localhost", "redis:", "redis", "REDIS://localhost", "redis:/localhost",
             "memory://", "redis://[::1", "redis://localhost:99999", "redis://localhost:port", "redis://localhost?db=x",
-            "redis://localhost/abc", "rediss://localhost/0/1", "redis://localhost/-1",
+            "redis://localhost?decode_responses=True", "redis://localhost?socket_timeout=3", "unix:///s?max_connections=1",
+            "redis://localhost?foo=1", "redis://localhost/abc", "rediss://localhost/0/1", "redis://localhost/-1",
             "redis://localhost?socket_timeout=x", None, 7, True, b"redis://localhost", object(), {}, ["redis://localhost"],
             SYNC_CLIENT, redis.asyncio.Redis(decode_responses=True)]  # fmt: skip
 
@@ -174,8 +175,12 @@ def test_keys_are_a_key_set(keys):
     [
         ({"redis": URL}, "secret", "no secret is given, and a random one would differ in each worker"),
         ({"redis": URL, "secret": SECRET, "keys": KEYS}, "secret", "both are given"),
-        ({"secret": SECRET}, "redis", "it is missing"),
-        ({}, "redis", "it is missing"),
+        ({"secret": SECRET}, "redis", "it is missing or None"),
+        ({}, "redis", "it is missing or None"),
+        ({"secret": None, "redis": URL}, "secret", "it is None"),
+        ({"secret": SECRET, "redis": None}, "redis", "it is missing or None"),
+        (GOOD | {"access_header": "Bearer"}, "access_header", "'Bearer' is a scheme"),
+        (GOOD | {"public": ["/a"], "optional": ["/a"]}, "optional", "'/a' is public as well"),
         (GOOD | {"required": False, "optional": ["/a"]}, "optional", "with required=False every path is optional"),
         (GOOD | {"required": False, "optional": ["/a/*"]}, "optional", "with required=False every path is optional"),
     ],

@@ -68,7 +68,13 @@ def signs(scope: Scope) -> Signs:
             event_stream = event_stream or b"text/event-stream" in value.lower()
         elif name == b"x-token-rotation":
             rotation_off = rotation_off or value.strip().lower() == b"off"
-    return Signs(method=scope["method"].upper(), event_stream=event_stream, rotation_off=rotation_off, **found)
+    return Signs(
+        method=scope["method"].upper(),
+        event_stream=event_stream,
+        rotation_off=rotation_off,
+        over_tls=scope.get("scheme") == "https",
+        **found,
+    )
 
 
 def is_preflight(scope: Scope) -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from asgi_tokenguard.engine import Delivery, Engine, Identity
 
 START: Final = "http.response.start"
+TARGETED_CACHE_CONTROL: Final = frozenset({b"cdn-cache-control", b"surrogate-control"})
 
 
 class Exchange:
@@ -83,7 +84,10 @@ class Exchange:
     async def _send_head(self, message: Message) -> None:
         extra = await self._additions()
         if extra:
-            message = {**message, "headers": [*message.get("headers", ()), *extra]}
+            headers = list(message.get("headers", ()))
+            # RFC 9213 section 2.1: a targeted field counts more than Cache-Control for the caches that know it.
+            extra += [(name, b"no-store") for name in {key.lower() for key, _ in headers} & TARGETED_CACHE_CONTROL]
+            message = {**message, "headers": [*headers, *extra]}
         await self._send(message)
 
     async def _additions(self) -> list[tuple[bytes, bytes]]:
@@ -114,11 +118,11 @@ class Exchange:
         if not as_caller.takes_cookie:
             raise CannotReceive
         # A login earlier in this request ends in any case: its tokens will never leave, so nobody would hold it.
-        carried = self._made if keep_session else self._proven()
+        brought = self._made if keep_session else self._brought()
         address = gate.peer_address(self._scope)
         async with self._engine.store.patience():
             identity, self._delivery = await self._engine.login(
-                subject, claims, caller=as_caller, address=address, carried=carried
+                subject, claims, caller=as_caller, address=address, brought=brought
             )
         self._clears = False
         self._made = {identity.session_id: subject}
@@ -129,13 +133,13 @@ class Exchange:
         self._refuse_if_started()
         access, refresh = self._tokens()
         # I1: a cookie alone does not log anybody out from another site; a signed token in the header proves the page.
-        proven = access is not None and (refresh is None or access.sid == refresh.sid)
-        if not may_ride_on_cookie(signs.method, where, proven=proven):
+        page_is_proven = access is not None and (refresh is None or access.sid == refresh.sid)
+        if not may_ride_on_cookie(signs.method, where, proven=page_is_proven):
             if where is Provenance.UNSTATED and not self._carries_anything():
                 return  # a program without a session: nothing to end, and nothing to clear
             raise CrossSiteRequest
         async with self._engine.store.patience():
-            for sid, owner in self._proven().items():
+            for sid, owner in self._brought().items():
                 await self._engine.end(owner, Whose.ONE, sid)
         self._delivery, self._clears, self._made = None, True, {}
         enter(self._scope, self, None)
@@ -169,6 +173,6 @@ class Exchange:
         found = (credentials.access_token(headers, settings), credentials.refresh_token(headers, settings))
         return found != (None, None)
 
-    def _proven(self) -> dict[str, str]:
-        """The sessions that the request's tokens prove, or that it has made, with their users."""
+    def _brought(self) -> dict[str, str]:
+        """Session id -> user, for each genuine token of the request and for a login made earlier in it."""
         return {claims.sid: claims.sub for claims in self._tokens() if claims is not None} | self._made

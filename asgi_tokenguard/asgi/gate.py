@@ -9,9 +9,10 @@ from asgi_tokenguard.asgi.responses import refusal_for
 from asgi_tokenguard.core.callers import caller, provenance
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims
 from asgi_tokenguard.core.decisions import Accept, Access, Cookie, Facts, Pass, Reject, Rotate, conclude, decide
-from asgi_tokenguard.core.paths import Openness, below_root
+from asgi_tokenguard.core.paths import Openness
 from asgi_tokenguard.core.sessions import pack_address
 from asgi_tokenguard.engine import identity_in
+from asgi_tokenguard.errors import Code
 from asgi_tokenguard.tokens import Fault
 
 if TYPE_CHECKING:
@@ -32,8 +33,11 @@ NOBODY = Admission()
 
 
 def openness(scope: Scope, engine: Engine) -> Openness:
-    path = below_root(scope["path"], scope.get("root_path", ""))
-    return engine.settings.paths.openness(path, scope.get("raw_path"))
+    found = engine.settings.paths.openness(scope["path"], scope.get("raw_path"), scope.get("root_path", ""))
+    if found is not Openness.REQUIRED and any(name == b"daphne-root-path" for name, _ in scope["headers"]):
+        # Daphne believes this header, whoever sends it: `/admin` with `/admin` as its root would be `/`.
+        return engine.settings.paths.fallback
+    return found
 
 
 def peer_address(scope: Scope) -> bytes:
@@ -47,7 +51,7 @@ async def admit(scope: Scope, engine: Engine) -> Admission:
 
     Raises the `Refusal` that is the answer.  Without a token that verifies, Redis is not asked (I14).
     """
-    async with engine.store.patience():  # one for both tokens: a request waits no longer than `timeout` in all
+    async with engine.store.patience():  # one for both tokens: the way in takes no longer than `timeout` in all
         return await _admit(scope, engine)
 
 
@@ -56,7 +60,7 @@ async def _admit(scope: Scope, engine: Engine) -> Admission:
     claims = None if token is None else engine.codec.read_access(token)
     access = await _judge(claims, engine)
     if isinstance(claims, AccessClaims) and access is Access.LIVE:
-        return Admission(identity_in(claims))
+        return Admission(identity_in(claims))  # the first row of `decide`, taken before the facts are gathered
     refresh = None
     if access is not Access.BAD:  # which is refused whatever the cookie says
         refresh = credentials.refresh_token(scope["headers"], engine.settings)
@@ -110,7 +114,7 @@ def _cookie(shown: RefreshClaims | Fault | None, engine: Engine) -> Cookie:
     if isinstance(shown, Fault):
         return Cookie.BAD
     clock = engine.store.clock
-    # Before the first answer of Redis the time is not known; the script knows it.
+    # Before Redis's first reply we do not know its time; then the cookie counts as not expired, and the script judges.
     return Cookie.EXPIRED if clock.is_synced and clock.now_ms() // 1000 >= shown.exp else Cookie.GENUINE
 
 
@@ -123,8 +127,11 @@ async def _carry_out(
             return _end_of(conclude(facts, outcome), Admission(identity, delivery))
         case Reject(code=code):
             raise refusal_for(code)
-        case Pass() | Accept() | Rotate():
+        case Pass():
             return NOBODY
+        case Accept() | Rotate():
+            # Decided for a token that we have not got.  It cannot happen; if it ever does, nobody is let in by it.
+            raise refusal_for(Code.INVALID_TOKEN)
         case _:
             assert_never(decision)
 

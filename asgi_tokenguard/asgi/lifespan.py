@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from asgi_tokenguard.errors import StoreUnavailable
+from asgi_tokenguard.errors import StoreUnavailable, TokenGuardError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,6 +27,12 @@ async def lifespan(app: ASGIApp, guard: TokenGuard, scope: Scope, receive: Recei
     except StoreUnavailable:
         # Redis may come later than the app; until then requests get 503.
         logger.warning("Redis is away at start-up; the guard opens with the first request that it answers")
+    except TokenGuardError as error:
+        # An embedded server that cannot be started will not be there later either.  Raising would look like an app that knows
+        # no lifespan, and the server would go on without the app's own start-up.
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": str(error)})
+        return
     closed = reads = False
 
     async def close_first(message: Message) -> None:

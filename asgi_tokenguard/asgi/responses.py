@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from asgi_tokenguard.errors import CannotReceive, Code, CrossSiteRequest, NotAuthenticated, Refusal
+from asgi_tokenguard.errors import Code, CrossSiteRequest, NotAuthenticated, Refusal
 
 if TYPE_CHECKING:
     from starlette.types import Send
@@ -13,13 +13,11 @@ if TYPE_CHECKING:
 
 def refusal_for(code: Code) -> Refusal:
     """The refusal that a rejected decision becomes."""
-    if code is Code.CROSS_SITE_REQUEST:
-        return CrossSiteRequest()
-    return CannotReceive() if code is Code.CANNOT_RECEIVE else NotAuthenticated(code)
+    return CrossSiteRequest() if code is Code.CROSS_SITE_REQUEST else NotAuthenticated(code)
 
 
 async def answer(refusal: Refusal, send: Send) -> None:
-    body = json.dumps({"detail": refusal.detail, "code": refusal.code.value}).encode()
+    body = json.dumps({"detail": refusal.detail, "code": refusal.code.value}).encode() + b"\n"  # for people with curl
     headers = [(name.lower().encode(), value.encode()) for name, value in (refusal.headers or {}).items()]
     await _send(send, refusal.status_code, b"application/json", body, headers)
 

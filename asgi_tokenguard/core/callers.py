@@ -3,7 +3,8 @@ Who is asking, and what can that caller receive?  Rule: both are decided by the 
 
 A token that is handed to somebody who cannot take it is lost (I12): an image cannot keep an access token, a prefetch may
 be thrown away whole.  Browsers say what they are doing in Fetch Metadata (https://www.w3.org/TR/fetch-metadata/) and
-`Origin`; a page cannot forge either, a script outside a browser can forge both and gains nothing, since it can read all.
+`Origin`.  A page can forge neither.  A program outside a browser can forge both and gains nothing: it reads every header
+anyway.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Signs:
     purpose: str | None = None
     event_stream: bool = False
     rotation_off: bool = False
+    over_tls: bool = False  # for certain; behind a proxy we often cannot know
 
     @property
     def has_metadata(self) -> bool:
@@ -161,8 +163,11 @@ def _classify(signs: Signs, trusted: frozenset[str]) -> _Origin:
         return _Origin.FOREIGN
     if origin in trusted:
         return _Origin.TRUSTED
-    # The request's own scheme is not known behind a proxy, so host and port decide, as in Go's CrossOriginProtection; an
-    # attacker would need to speak for this very host without TLS, and then the __Host- cookie is not sent.
+    # Behind a proxy the request's own scheme is often not known, so host and port decide, as in Go's CrossOriginProtection.
+    # Where it is, a page that came by plain http is foreign: an attacker on the network can serve one under our name.  Where
+    # it is not, such a page passes in a browser without Fetch Metadata, and HSTS is what closes that.
     scheme = origin.partition("://")[0]
+    if scheme not in DEFAULT_PORTS or (signs.over_tls and scheme == "http"):
+        return _Origin.FOREIGN
     own = signs.host is not None and normal_origin(f"{scheme}://{signs.host}") == origin
     return _Origin.OWN if own else _Origin.FOREIGN

@@ -27,10 +27,6 @@ class Access(Enum):
     ENDED = "ended"  # genuine, its session is over
     LIVE = "live"
 
-    @property
-    def is_genuine(self) -> bool:
-        return self in {Access.EXPIRED, Access.SUPERSEDED, Access.ENDED, Access.LIVE}
-
 
 class Cookie(Enum):
     """The refresh cookie of a request."""
@@ -43,7 +39,7 @@ class Cookie(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What one request shows; the last three compare its two tokens and are False where one is missing."""
+    """What one request shows; the last two compare its two tokens and are False where one is missing."""
 
     access: Access
     cookie: Cookie
@@ -107,7 +103,7 @@ def decide(facts: Facts) -> Decision:
     if facts.cookie is Cookie.ABSENT:
         return _unless_optional(facts, ACCESS_CODES[facts.access])
     if facts.cookie is not Cookie.GENUINE:
-        # Users cannot mend a bad cookie, so that it does not lock them out of a page that needs none.
+        # Users cannot mend a bad cookie; where no login is needed it must not lock them out.
         return _unless_optional(facts, COOKIE_CODES[facts.cookie])
     if not may_ride_on_cookie(facts.method, facts.provenance, proven=facts.same_session):
         return Reject(code=Code.CROSS_SITE_REQUEST)

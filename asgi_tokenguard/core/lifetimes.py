@@ -21,7 +21,7 @@ GRACE: Final = 30.0
 # A head that leaves later than this after its decision looks at the record again (I15).  One second is longer than nearly
 # all handlers take, and far below the grace, which must cover it as well as the wire.
 LOOK_AGAIN: Final = 1.0
-# Seconds since 1970 are kept in four bytes, which end in 2106.
+# A session that outlives ten years is an oversight; and seconds since 1970 are kept in four bytes, which end in 2106.
 LONGEST: Final = 10 * 365 * 24 * 3600
 
 
@@ -32,7 +32,7 @@ class Lifetimes:
 
     *access* is the life of an access token, *idle* how long a session lives after its last rotation, *absolute* how long
     after its login (it never moves), *grace* how long a superseded refresh token is still served after its successor was
-    last sent or first seen (default: 30 s, but at most half of *access*).
+    first seen; until then it is served as long as the session lives (default: 30 s, but at most half of *access*).
 
     Raises `ConfigurationError` where the four contradict each other.
     """

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from asgi_tokenguard.errors import ConfigurationError
 
@@ -52,14 +53,21 @@ class Paths:
     optional: Patterns
     required: bool
 
-    def openness(self, path: str, raw_path: bytes | None) -> Openness:
-        """The openness of the decoded *path*; *raw_path* shows what decoding has hidden."""
-        fallback = Openness.REQUIRED if self.required else Openness.OPTIONAL
-        if self.public.match(path):
-            return fallback if is_odd(path, raw_path) else Openness.PUBLIC
-        if self.required and self.optional.match(path) and not is_odd(path, raw_path):
-            return Openness.OPTIONAL
-        return fallback
+    @property
+    def fallback(self) -> Openness:
+        """What a path is that no pattern opens."""
+        return Openness.REQUIRED if self.required else Openness.OPTIONAL
+
+    def openness(self, path: str, raw_path: bytes | None = None, root_path: str = "") -> Openness:
+        """The openness of the decoded *path*; *raw_path* shows what decoding and routers have hidden."""
+        fallback = self.fallback
+        below = below_root(path, root_path)
+        found = Openness.PUBLIC if self.public.match(below) else fallback
+        if found is fallback and self.required and self.optional.match(below):
+            found = Openness.OPTIONAL
+        if found is fallback or is_odd(path, raw_path) or is_misplaced(path, raw_path, root_path):
+            return fallback
+        return found
 
 
 def is_odd(path: str, raw_path: bytes | None) -> bool:
@@ -78,6 +86,23 @@ def is_odd(path: str, raw_path: bytes | None) -> bool:
     )
 
 
+def is_misplaced(path: str, raw_path: bytes | None, root_path: str) -> bool:
+    """
+    Whether frameworks differ about what of *path* is theirs.
+
+    Starlette takes *root_path* off the front, Litestar cuts the path after its first occurrence anywhere: under `/api` it
+    serves `/static/api/admin` as `/admin`.  And a router that rewrites the path for what it has mounted (Litestar) leaves
+    the raw one as it came: `/login` may be `/admin/login` then.
+    """
+    root = root_path.rstrip("/")
+    if root and root in path and below_root(path, root) == path:
+        return True
+    if raw_path is None:
+        return False
+    came = unquote_to_bytes(raw_path.partition(b"?")[0]).decode("utf-8", "replace")
+    return came not in {path, path.removeprefix(root)}
+
+
 def below_root(path: str, root_path: str) -> str:
     """*path* as the app sees it: without *root_path*, which ASGI servers and routers put before it."""
     if root_path and path.startswith(root_path) and path[len(root_path) : len(root_path) + 1] in {"", "/"}:
@@ -92,6 +117,8 @@ def _checked(option: str, pattern: object) -> str:
         raise ConfigurationError(option, f"{pattern!r} has a query, a fragment or an escape", "write the decoded path alone")
     if "*" in pattern[:-1] or (pattern.endswith("*") and not pattern.endswith("/*")):
         raise ConfigurationError(option, f"{pattern!r} has a star elsewhere than as '/*' at its end", "write '/static/*'")
+    if "{" in pattern or "}" in pattern:
+        raise ConfigurationError(option, f"{pattern!r} is a template", "paths are taken as they come: write '/users/*'")
     if is_odd(pattern, None):
         raise ConfigurationError(option, f"{pattern!r} has an empty or dotted segment", "write the normal path")
     return pattern

@@ -122,6 +122,10 @@ def ulid_bytes(text: str) -> bytes | None:
     """The 16 bytes of a ULID in its canonical form (26 upper-case characters of Crockford's base 32), else None."""
     try:
         ulid = ULID.from_str(text)
-    except ValueError:
+    except ValueError:  # a lone surrogate as well: UnicodeError is one
         return None
     return bytes(ulid) if str(ulid) == text else None
+
+
+def is_session_id(value: object) -> bool:
+    return isinstance(value, str) and ulid_bytes(value) is not None

@@ -1,8 +1,8 @@
 """
-What presenting a refresh token does.  Rule: the outcome is decided by `TABLE` and nowhere else.
+What presenting a refresh token does.  Rule: the outcome is what `TABLE` says.
 
-The table was found by exhaustive search; `tests/core/explorer.py` searches this very code again and finds a false logout
-when any one rule is taken away.  `store/lua/present.lua` says the same in Lua and is tested against this row by row.
+This file is the specification, and what the search runs on: `tests/core/explorer.py` finds a false logout when any one rule
+is taken away.  What serves requests is `store/lua/present.lua`; a test compares the two row by row.  Change both.
 
 Words: the *head* is the record's generation.  It is *seen* once its refresh token, or the access token minted with it, has
 come back; it is *settled* once the grace has passed since its `mark`, twice the grace while it is unseen (a login's
@@ -73,8 +73,8 @@ class Row(NamedTuple):
 
 
 ROWS: Final = (
-    # Rotating only when the access token is over keeps parallel calls and idle tabs from rotating against each other (P1,
-    # P52); only when settled, so that nobody still holds the predecessor in good faith.
+    # Only once the access token is over, else parallel calls and idle tabs would rotate against each other (P1, P52).  Only
+    # once settled: by then nobody honest still holds the predecessor.
     Row(Presented.HEAD, Outcome.ROTATE, settled=True, over=True),
     Row(Presented.HEAD, Outcome.REPEAT, settled=True, over=False),
     Row(Presented.HEAD, Outcome.REPEAT, settled=False),

@@ -30,16 +30,23 @@ NAMESPACE: Final = "tokenguard-demo"
 
 PAGE: Final = Template((files(__package__) / "start.html").read_text(encoding="utf-8"))
 STYLE: Final = "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem}input{width:8rem}"
-# All that the page may do is to show itself and to send its two forms here.
+# All that the page may do is to show itself, to send its forms here, and to fetch from here (in the console: there is no script).
 PAGE_HEADERS: Final = {
     "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{b64encode(sha256(STYLE.encode()).digest()).decode()}'; "
+        f"default-src 'none'; connect-src 'self'; style-src 'sha256-{b64encode(sha256(STYLE.encode()).digest()).decode()}'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",  # `no-referrer` would make the forms say `Origin: null`
     "Cache-Control": "no-store",
 }
+
+
+class Json(JSONResponse):
+    """JSON that ends its line, for people with curl."""
+
+    def render(self, content: object) -> bytes:
+        return super().render(content) + b"\n"
 
 
 def build(*, redis: str, lifetimes: Lifetimes, namespace: str = NAMESPACE) -> TokenGuardMiddleware:
@@ -63,9 +70,9 @@ async def start(request: Request) -> Response:
 async def login(request: Request) -> Response:
     user, password = await _credentials(request)
     if USERS.get(user) != password:
-        return JSONResponse({"detail": "Unknown user or wrong password."}, 401)
+        return Json({"detail": "Unknown user or wrong password."}, 401)
     await get_auth(request).login(user, {"name": user.title()})
-    return RedirectResponse("/", 303) if _is_page(request) else JSONResponse({"ok": True})
+    return RedirectResponse("/", 303) if _is_page(request) else Json({"ok": True})
 
 
 async def logout(request: Request) -> Response:
@@ -75,16 +82,16 @@ async def logout(request: Request) -> Response:
 
 async def me(request: Request) -> Response:
     auth = get_auth(request)
-    return JSONResponse({"user": auth.subject, "claims": dict(auth.claims), "session_id": auth.session_id})
+    return Json({"user": auth.subject, "claims": dict(auth.claims), "session_id": auth.session_id})
 
 
 async def transfer(request: Request) -> Response:
     """Stand for what a cross-site page would like to do in a user's name; no money moves."""
-    return JSONResponse({"transferred": 100, "from": get_auth(request).subject})
+    return Json({"transferred": 100, "from": get_auth(request).subject})
 
 
 async def sessions(request: Request) -> Response:
-    return JSONResponse([session.to_dict() for session in await get_auth(request).sessions()])
+    return Json([session.to_dict() for session in await get_auth(request).sessions()])
 
 
 ROUTES: Final = (

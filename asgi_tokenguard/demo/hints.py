@@ -18,7 +18,8 @@ asgi_tokenguard demo on {url}  (Ctrl-C stops it)
 
 A demo: two users whose passwords everybody knows (ada / lovelace and alan / turing), one process, and a secret that was made
 at this start, so that its sessions end with it.  Access tokens live {access} s here, 15 minutes by default.
-Open {url} in a browser, or paste these lines into a shell, one after another:
+Open {url} in a browser, or paste these lines into a shell, one after another (if you stop to read for longer than a token
+lives, an answer will show one rotation more):
 """
 REMOTE: Final = """
 Mind the address: over plain HTTP, browsers and curl send the session cookie to localhost only, so from elsewhere rotation
@@ -81,7 +82,7 @@ def transcript(url: str, lifetimes: Lifetimes) -> Iterator[Hint]:
         shows=("200", "x-new-access-token", "set-cookie: __Host-refresh="),
     )
     yield Hint(
-        title="A GET works on the cookie alone. Again the access token, and no rotation: that would have been needless.",
+        title="A GET works on the cookie alone: the access token again, no needless rotation. The new cookie has been used now.",
         command="curl -si -b $JAR -c $JAR $URL/api/me",
         shows=("200", "x-new-access-token"),
     )

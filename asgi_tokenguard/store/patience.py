@@ -50,3 +50,6 @@ class Patience:
         except TimeoutError as timeout:
             self._outage.began("no answer in time")
             raise StoreUnavailable from timeout
+        if isinstance(error, StoreUnavailable):
+            # The cause may name hosts, so it goes to the log and not to the caller.
+            self._outage.began(f"{type(error.__cause__).__name__}: {error.__cause__}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,7 +10,7 @@ from redis.exceptions import ConnectionError, NoScriptError, RedisError  # noqa:
 
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.lifetimes import Lifetimes
-from asgi_tokenguard.core.records import Record, decode, encode_tail
+from asgi_tokenguard.core.records import Record, decode, encode_tail, is_session_id
 from asgi_tokenguard.core.rotation import Handout, NewIds, Outcome, Presented, Shown
 from asgi_tokenguard.errors import Code, StoreUnavailable
 from asgi_tokenguard.store import scripts
@@ -23,6 +24,7 @@ from asgi_tokenguard.store.patience import Outage, Patience
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+logger = logging.getLogger("asgi_tokenguard")
 
 # Why a script found no record.
 MISSING: Final = {b"gone": Code.SESSION_ENDED, b"expired": Code.SESSION_EXPIRED}
@@ -81,7 +83,7 @@ class RedisStore:
             return raw
 
         raw = await self._read(read)
-        return None if raw is None else decode(raw)
+        return None if raw is None else self._record(sid, raw)
 
     async def see(self, subject: str, sid: str, *, gen: int, access_jti: bytes) -> bool:
         """Mark the generation of a live access token as seen; False where that token is not live any more."""
@@ -104,7 +106,7 @@ class RedisStore:
             lifetimes.absolute,
             encode_tail(claims, address),
         )
-        return _record(reply[1])
+        return _ours(self._record(sid, reply[1]))
 
     async def present(
         self, subject: str, sid: str, shown: Shown, *, caller: Caller, new: NewIds, address: bytes
@@ -129,11 +131,10 @@ class RedisStore:
         _, presented, outcome, raw = reply
         if outcome in MISSING:
             return MISSING[outcome]
-        return Presentation(
-            presented=Presented(presented.decode()),
-            outcome=Outcome(outcome.decode()),
-            record=_record(raw) if raw else None,
-        )
+        record = self._record(sid, raw) if raw else None
+        if raw and record is None:
+            return Code.SESSION_ENDED
+        return Presentation(presented=Presented(presented.decode()), outcome=Outcome(outcome.decode()), record=record)
 
     async def look(self, subject: str, sid: str, leaving: Handout, *, gen: int, refresh_jti: bytes) -> Late:
         """What of *leaving* may still leave (I15)."""
@@ -148,11 +149,14 @@ class RedisStore:
 
     async def sessions(self, subject: str) -> list[tuple[str, Record]]:
         reply = await self._run(scripts.SESSIONS, subject, self._lifetimes.idle)
-        return [(sid.decode(), _record(raw)) for sid, raw in zip(reply[1::2], reply[2::2], strict=True)]
+        found = [(sid.decode("latin-1"), raw) for sid, raw in zip(reply[1::2], reply[2::2], strict=True)]
+        records = [(sid, self._record(sid, raw)) for sid, raw in found]
+        return [(sid, record) for sid, record in records if record is not None]
 
     async def update_claims(self, subject: str, sid: str | None, claims: bytes, base: bytes) -> int:
-        """Give one session or all new claims; the number of sessions that have them now."""
-        reply = await self._run(scripts.UPDATE_CLAIMS, subject, sid or "", claims, base, self._lifetimes.idle)
+        """Give one session, or all (None), new claims; the number of sessions that have them now."""
+        whose = Whose.ALL if sid is None else Whose.ONE
+        reply = await self._run(scripts.UPDATE_CLAIMS, subject, whose.value, sid or "", claims, base, self._lifetimes.idle)
         return int(reply[1])
 
     async def reauthenticated(self, subject: str, sid: str, new: NewIds) -> tuple[Record, Handout] | Code:
@@ -164,7 +168,14 @@ class RedisStore:
         _, outcome, raw = reply
         if outcome in MISSING:
             return MISSING[outcome]
-        return _record(raw), Handout(cookie=outcome == b"rotate", token=True)
+        return _ours(self._record(sid, raw)), Handout(cookie=outcome == b"rotate", token=True)
+
+    def _record(self, sid: str, raw: bytes) -> Record | None:
+        """The record in *raw*; None, and a line in the log, where that is not one of ours: it counts as no session."""
+        record = decode(raw) if is_session_id(sid) else None
+        if record is None:
+            logger.error("a field in Redis is no session of ours and counts as none: %r", sid[:26])
+        return record
 
     async def _run(self, script: scripts.Script, subject: str, *args: str | bytes | int) -> list[Any]:
         key = session_key(self._namespace, subject)
@@ -197,16 +208,13 @@ class RedisStore:
         except (RedisError, OSError, EmbeddedServerError) as error:
             if isinstance(error, ConnectionError | OSError):
                 self._connector.doubt()
-            # Whatever Redis says but an answer is an outage: fail closed (I5).  The message may name hosts, so it goes to the
-            # log and not to the caller.
-            self._outage.began(f"{type(error).__name__}: {error}")
+            # Whatever Redis says but an answer is an outage: fail closed (I5).  `Patience` logs it, unless a retry heals it.
             raise StoreUnavailable from error
         self._outage.ended()
         return answer
 
 
-def _record(raw: bytes) -> Record:
-    record = decode(raw)
-    if record is None:
+def _ours(record: Record | None) -> Record:
+    if record is None:  # the script has just written it
         raise StoreUnavailable
     return record

@@ -25,7 +25,8 @@ def page(site: str | None = None, origin: str | None = None) -> dict[str, str]:
 SAYS = {
     "nothing": (page(), False, True),
     "own origin": (page(origin=OWN), True, True),
-    "own origin without TLS": (page(origin="http://app.example"), True, True),
+    "own origin without TLS": (page(origin="http://app.example"), False, False),
+    "own name, a scheme of no website": (page(origin="chrome-extension://app.example"), False, False),
     "own origin with its port": (page(origin="https://app.example:443"), True, True),
     "own host, another port": (page(origin="https://app.example:8443"), False, False),
     "origin null": (page(origin="null"), False, False),

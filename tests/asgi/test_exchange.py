@@ -13,6 +13,8 @@ from support.stage import answer, carried, staged
 from support.wire import call
 
 from asgi_tokenguard import ClaimsError, ResponseStarted, SubjectError, get_auth
+from asgi_tokenguard.core.callers import Caller
+from asgi_tokenguard.core.decisions import Accept, Rotate
 
 
 async def test_a_tab_logs_in_rotates_and_logs_out(browser, clock):
@@ -219,3 +221,11 @@ async def test_a_dead_cookie_of_another_user_is_no_mismatch(stage):
     stage.clock.advance(901)
     other.token = tab.token
     assert "session_ended" == (await other.ask()).code
+
+
+@pytest.mark.parametrize("decision", [Accept(), Rotate(caller=Caller.SCRIPT)], ids=lambda decision: type(decision).__name__)
+async def test_where_core_and_shell_ever_disagree_nobody_is_let_in(stage, monkeypatch, decision):
+    """A decision for a token that the request has not got."""
+    monkeypatch.setattr("asgi_tokenguard.asgi.gate.decide", lambda facts: decision)
+    result = await call(stage.app, "GET", "/me")
+    assert (401, 0) == (result.status, stage.handlers.calls["/me"])

@@ -194,3 +194,15 @@ async def test_i12_a_login_by_half_sent_metadata_can_receive_nothing(stage, sent
     """A navigation without its site is no browser's: no cookie for it, though a GET is no login CSRF either."""
     result = await call(stage.app, "GET", "/login", _says(**sent).items())
     assert (403, "cannot_receive", None) == (result.status, result.code, result.cookie())
+
+
+@pytest.mark.parametrize("name", ["CDN-Cache-Control", "Surrogate-Control"])
+async def test_p30_a_cache_that_obeys_its_own_field_is_told_as_well(stage, name):
+    @stage.on("/cdn")
+    async def cdn(scope, receive, send):
+        await answer(send, headers=[(name.encode(), b"public, max-age=600")])
+
+    tab = await stage.logged_in()
+    assert ["public, max-age=600"] == (await tab.ask("/cdn")).all(name)
+    stage.clock.advance(901)
+    assert ["public, max-age=600", "no-store"] == (await tab.get("/cdn")).all(name)

@@ -200,7 +200,7 @@ async def test_i13_where_the_app_ends_the_session_by_the_engine_nothing_of_the_r
     @stage.on("/end")
     async def handler(scope, receive, send):
         auth = get_auth(scope)
-        rest = {"revoke": [auth.session_id], "revoke_all": [], "revoke_others": ["another"]}[how]
+        rest = {"revoke": [auth.session_id], "revoke_all": [], "revoke_others": ["01ARZ3NDEKTSV4RRFFQ69G5FAV"]}[how]
         assert await getattr(stage.guard, how)(auth.subject, *rest)
         await answer(send)
 

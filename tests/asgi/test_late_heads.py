@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 import pytest
@@ -264,3 +265,43 @@ async def test_i15_an_answer_to_a_revoked_session_leaves_without_tokens_at_once_
     other = tab.browser.tab()
     other.token = tab.token
     assert "nothing" == carried(await tab.ask("/slow"))
+
+
+@pytest.mark.parametrize("user", ["user-1", "user-2"], ids=["the same user", "another user"])
+async def test_p57_a_login_meanwhile_counts_at_once_not_after_a_second(stage, user):
+    """The same jar logs in while a rotation's handler works: the old cookie must not come after the new one."""
+    tab, going_on = await stage.expired(), asyncio.Event()
+
+    @stage.on("/slow")
+    async def slow(scope, receive, send):
+        await going_on.wait()
+        await answer(send)
+
+    late = asyncio.create_task(tab.ask("/slow"))
+    while not stage.handlers.calls["/slow"]:
+        await asyncio.sleep(0.001)
+    await tab.post(f"/login?user={user}")
+    going_on.set()
+    assert "nothing" == carried(await late)
+
+
+async def test_p57_an_answer_that_is_decided_while_a_session_is_being_ended_looks_again(stage, monkeypatch):
+    tab, store = await stage.expired(), stage.guard.engine.store
+    end, asked, going_on = store.end, asyncio.Event(), asyncio.Event()
+
+    async def slow_end(*args):
+        asked.set()
+        await going_on.wait()
+        return await end(*args)
+
+    @stage.on("/slow")
+    async def slow(scope, receive, send):
+        going_on.set()
+        await leaving
+        await answer(send)
+
+    monkeypatch.setattr(store, "end", slow_end)
+    leaving = asyncio.create_task(tab.ask("/logout", method="POST"))
+    await asked.wait()
+    result = await tab.ask("/slow")
+    assert (200, "nothing") == (result.status, carried(result))

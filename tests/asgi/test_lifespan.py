@@ -176,3 +176,24 @@ def test_under_a_real_server_with_and_without_lifespan(options, lifespan):
         assert 200 == send(url, "GET", "/me", [("Authorization", f"Bearer {token}")]).status
         send(url, "GET", "/close")
     assert before == connections(options["redis"], before)
+
+
+async def test_an_embedded_server_that_cannot_start_fails_the_start_up_and_says_why(tmp_path, monkeypatch):
+    """Raising would look like an app that knows no lifespan, and the server would go on without the app's own start-up."""
+    server = tmp_path / "server"
+    server.write_text("#!/bin/sh\necho out of luck; exit 3\n")
+    server.chmod(0o700)
+    monkeypatch.setenv("TOKENGUARD_REDIS_SERVER", str(server))
+    app = TokenGuardMiddleware(Handlers(), secret="s" * 32, redis="embedded://", public=["/login"])
+    sent = []
+
+    async def receive():
+        return {"type": "lifespan.startup"}
+
+    async def take(message):
+        sent.append(message)
+
+    await app({"type": "lifespan", "state": {}}, receive, take)
+    assert ["lifespan.startup.failed"] == [message["type"] for message in sent]
+    assert "embedded server" in sent[0]["message"]
+    assert 503 == (await Browser(app).tab().post("/login")).status

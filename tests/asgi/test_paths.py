@@ -167,3 +167,10 @@ class TestRedisIsNotAsked:
         assert "token_expired" == (await ask(stage.app, "/me", [("authorization", f"Bearer {access}")])).code
         assert "session_expired" == (await ask(stage.app, "/me", [("cookie", f"{COOKIE}={refresh}")])).code
         assert not stage.commands() - before
+
+
+@pytest.mark.parametrize("root", ["/me", "/static", "/x"])
+async def test_i14_a_root_path_that_a_client_can_choose_opens_nothing(stage, root):
+    """Daphne takes it from a request header: `/me` below the root `/me` would be the open `/`."""
+    result = await call(stage.app, "GET", "/me", [("daphne-root-path", root)], root_path=root)
+    assert 401 == result.status

@@ -216,24 +216,28 @@ async def test_a_rotation_keeps_the_tail_but_for_a_new_address(bench, address):
 async def test_where_there_is_no_session_nothing_is_decided_and_nothing_is_written(bench, missing):
     head = await bench.head(2, Condition(seen=True, settled=True, over=True))
     now = await bench.now_ms() // 1000
-    match missing:
-        case "no field":
-            await bench.put(head, OTHER_SID)
-        case "idle":
-            await bench.put(replace(head, refresh_issued=now - bench.lifetimes.idle))
-        case "absolute":
-            await bench.put(replace(head, absolute=now))
-    shown = shown_for(Presented.HEAD, 2, 0)
-    expected = Code.SESSION_EXPIRED if missing in {"idle", "absolute"} else Code.SESSION_ENDED
+    await bench.put(head, OTHER_SID)  # the user's key outlives the session
+    dead = {
+        "idle": replace(head, refresh_issued=now - bench.lifetimes.idle),
+        "absolute": replace(head, absolute=now),
+    }.get(missing)
+    expected = Code.SESSION_ENDED if dead is None else Code.SESSION_EXPIRED
+    leaving = Handout(cookie=True, token=True)
 
-    steps = (
-        lambda: bench.store.present(SUBJECT, SID, shown, caller=Caller.SCRIPT, new=NEW, address=b""),
-        lambda: bench.store.reauthenticated(SUBJECT, SID, NEW),
-    )
-    for step in steps:
-        if missing in {"idle", "absolute"}:
-            await bench.put(replace(head, absolute=now))
-        assert expected is await step()
+    shown = shown_for(Presented.HEAD, 2, 0)
+    steps = [
+        (expected, lambda: bench.store.present(SUBJECT, SID, shown, caller=Caller.SCRIPT, new=NEW, address=b"")),
+        (expected, lambda: bench.store.reauthenticated(SUBJECT, SID, NEW)),
+        (False, lambda: bench.store.see(SUBJECT, SID, gen=2, access_jti=ACCESS_JTI)),
+        (Late.MOVED, lambda: bench.store.look(SUBJECT, SID, leaving, gen=2, refresh_jti=jti(2))),
+        (0, lambda: bench.store.update_claims(SUBJECT, SID, b"{}", NEW.access)),
+    ]
+    for answer, step in steps:
+        if dead is not None:
+            await bench.put(dead)
+        if missing == "no key":
+            await bench.redis.delete(bench.key)
+        assert answer == await step()
         assert await bench.record() is None
 
 

@@ -71,10 +71,47 @@ async def test_i3_a_key_holds_no_subject(guard, options, redis):
     assert b"alice" not in keys[0]
 
 
+@pytest.mark.parametrize("subject", [7, None, b"user-1", "", "\ud800"], ids=repr)
+async def test_every_step_wants_a_subject_that_login_would_take(guard, subject):
+    """A number is the commonest mistake: the primary key as it comes from the database."""
+    steps = (
+        lambda: guard.sessions(subject),
+        lambda: guard.revoke(subject, "x"),
+        lambda: guard.revoke_others(subject, "x"),
+        lambda: guard.revoke_all(subject),
+        lambda: guard.update_claims(subject, {}),
+    )
+    for step in steps:
+        with pytest.raises(SubjectError):
+            await step()
+
+
+async def test_an_empty_session_id_means_no_session_and_not_all(guard):
+    tokens = await guard.login("user-1", {"role": "guest"})
+    assert 0 == await guard.update_claims("user-1", {"role": "admin"}, sid="")
+    assert {"role": "guest"} == (await guard.authenticate(tokens.access_token)).claims
+
+
+@pytest.mark.parametrize("damage", ["tail cut off", "another name"])
+async def test_a_record_that_is_not_ours_counts_as_no_session_and_hides_no_other(guard, redis, caplog, damage):
+    bad, good = await guard.login("user-1"), await guard.login("user-1")
+    key = session_key(guard.engine.settings.namespace, "user-1")
+    raw = await redis.hget(key, bad.session_id)
+    if damage == "tail cut off":
+        await redis.hset(key, bad.session_id, raw[:-1])
+        for step in (guard.authenticate(bad.access_token), guard.rotate(bad.refresh_token)):
+            with pytest.raises(NotAuthenticated, match="over"):
+                await step
+    else:
+        await redis.hset(key, "a field of somebody else's, of more than 26 characters", raw)
+        await guard.revoke("user-1", bad.session_id)
+    assert [good.session_id] == [session.id for session in await guard.sessions("user-1")]
+    assert "counts as none" in caplog.text
+
+
 async def test_a_user_with_ten_thousand_sessions_is_listed_rotated_and_ended(guard, clock):
     """P8: scripts that unpack a key list fail at about 8,000 items."""
     store = guard.engine.store
-    ids = [await guard.engine._new_ids() for _ in range(10_000)]
     sids = [f"01ARZ3NDEKTSV4RRFFQ6{number:06d}" for number in range(10_000)]
     # Ten thousand scripts that each look at all others take minutes; the records are written as the script writes them.
     first = await guard.login("many", {"role": "user"})
@@ -91,7 +128,6 @@ async def test_a_user_with_ten_thousand_sessions_is_listed_rotated_and_ended(gua
     assert [again.session_id] == [session.id for session in await guard.sessions("many")]
     assert 0 < await client.ttl(key) <= 15 * 86_400
     assert 1 == await guard.revoke_all("many")
-    del ids
 
 
 @pytest.mark.parametrize("how", ["hdel", "del", "expire", "flushdb"])

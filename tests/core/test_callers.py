@@ -300,3 +300,17 @@ def test_a_navigation_by_another_method_is_a_form(method):
 )
 def test_what_nobody_can_take_a_token_from_is_inert(sent):
     assert Kind.INERT is kind(sent)
+
+
+@pytest.mark.parametrize(
+    ("origin", "over_tls", "expected"),
+    [
+        ("http://app.example", True, Provenance.FOREIGN),
+        ("http://app.example", False, Provenance.SAME_ORIGIN),
+        ("https://app.example", True, Provenance.SAME_ORIGIN),
+        ("https://app.example", False, Provenance.SAME_ORIGIN),
+    ],
+)
+def test_i1_a_page_that_came_without_tls_is_foreign_where_we_know_that_we_have_it(origin, over_tls, expected):
+    """Whoever sits on the network can serve such a page under our name."""
+    assert expected is provenance(signs(method="POST", origin=origin, over_tls=over_tls), TRUSTED)

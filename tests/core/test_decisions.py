@@ -85,10 +85,6 @@ def test_two_users_in_one_request_rotate_nothing(access):
     assert Rotate(caller=Caller.OTHER) == decide(facts(access, other_subject=True, caller=Caller.SCRIPT))
 
 
-def test_the_genuine_states_are_those_of_tokens_that_verify():
-    assert [*GENUINE, Access.LIVE] == [access for access in Access if access.is_genuine]
-
-
 # I1.  Methods that read pass from everywhere; others on the cookie alone only from here, and with proof from everywhere.
 SAFE, UNSAFE = ["GET", "HEAD", "OPTIONS", "TRACE"], ["POST", "PUT", "PATCH", "DELETE", "CONNECT", "PROPFIND", "get", ""]
 FRIENDLY = {Provenance.SAME_ORIGIN, Provenance.TRUSTED}

@@ -206,3 +206,40 @@ def test_patterns_are_a_list(patterns):
 
 def test_patterns_come_from_any_iterable():
     assert Patterns.parse("public", ["/a", "/b/*"]) == Patterns.parse("public", (pattern for pattern in ("/a", "/b/*")))
+
+
+MISPLACED = [
+    # Litestar behind Hypercorn or Daphne with a root path: the app serves `/admin/users`.
+    ("/static/api/admin/users", b"/static/api/admin/users", "/api"),
+    ("/static/x/api", b"/static/x/api", "/api/"),
+    # A router that has rewritten the path for what it has mounted: the app serves `/admin/static/x`.
+    ("/static/x", b"/admin/static/x", ""),
+    ("/login", b"/api/login", ""),
+    ("/api/login", b"/api/api/login", ""),
+]
+
+
+@pytest.mark.parametrize(("path", "raw", "root"), MISPLACED)
+def test_i14_a_path_that_frameworks_read_differently_opens_nothing(path, raw, root):
+    assert REQUIRED is APP.openness(path, raw, root)
+
+
+@pytest.mark.parametrize(
+    ("path", "raw", "root"),
+    [
+        ("/login", b"/login", "/api"),
+        ("/api/login", b"/api/login", "/api"),
+        ("/api/login", b"/login", "/api"),
+        ("/static/\xfcber", b"/static/%C3%BCber", ""),
+        ("/static/a", b"/static/a?x=/admin", ""),
+        ("/static/a", None, "/api"),
+    ],
+)
+def test_i14_a_root_path_in_front_or_nowhere_is_understood(path, raw, root):
+    assert PUBLIC is APP.openness(path, raw, root)
+
+
+@pytest.mark.parametrize("pattern", ["/users/{id}", "/{path}", "/a}"])
+def test_templates_are_refused(pattern):
+    with pytest.raises(ConfigurationError, match="template"):
+        Patterns.parse("public", [pattern])

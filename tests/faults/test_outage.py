@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 from support.actors import Browser
 from support.apps import plain_app
 from support.processes import served
@@ -191,3 +192,18 @@ async def test_an_embedded_server_that_was_killed_comes_back_by_itself(tmp_path,
             statuses = [(await tab.get()).status for _ in range(4)]
             assert statuses[-1] in {200, 401}, statuses
             assert set(statuses) <= {200, 401, 503}
+
+
+async def test_a_read_that_its_second_try_heals_is_no_outage(guard, redis_of_guard, caplog):
+    tokens = await guard.login("user-1")
+    await guard.authenticate(tokens.access_token)
+    await redis_of_guard.client_kill_filter(_type="normal", skipme=True)
+    assert await guard.authenticate(tokens.access_token)
+    assert "does not answer" not in caplog.text
+
+
+@pytest.fixture
+async def redis_of_guard(options) -> AsyncIterator[Redis]:
+    client = Redis.from_url(options["redis"])
+    yield client
+    await client.aclose()

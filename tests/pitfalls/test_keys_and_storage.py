@@ -15,6 +15,7 @@ import pytest
 import redis.asyncio
 from starlette.middleware.base import BaseHTTPMiddleware
 from support.actors import METADATA, Browser
+from support.apps import plain_app
 from support.forge import claims_of, header_of, sign, unb64
 from support.stage import carried, connections, staged, travelling
 from support.wire import Answer, call
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 def test_p32_without_a_secret_it_does_not_start():
     """A random one would be another in each worker."""
     with pytest.raises(ConfigurationError, match="secret: no secret is given"):
-        TokenGuardMiddleware(None, redis="redis://localhost")
+        TokenGuardMiddleware(plain_app, redis="redis://localhost")
 
 
 async def test_p33_two_apps_in_one_process_share_no_option(options, clock):

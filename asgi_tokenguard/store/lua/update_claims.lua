@@ -1,10 +1,10 @@
 -- update_claims: new claims for one session or all of a user; their access tokens are replaced at once.
 --
---   ARGV     sid or '' for all, packed claims, 16 random bytes that sort as a ULID, idle (s)
+--   ARGV     one | all, sid of the one, claims, 16 random bytes that sort as a ULID, idle (s)
 --   returns  {now (ms), number of sessions that were changed}
 --
 -- The refresh tokens stay.  Nobody has the new access token yet: the next presentation repeats it.
-local only, claims, base, idle = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local whose, only, claims, base, idle = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 
 -- A jti of its own for every session from one random argument; it has to be unique, not secret.
 local function derived_jti(sid)
@@ -15,7 +15,7 @@ local function derived_jti(sid)
   return string.sub(base, 1, 6) .. entropy
 end
 
-local fields = only == '' and redis.call('HKEYS', KEYS[1]) or {only}
+local fields = whose == 'all' and redis.call('HKEYS', KEYS[1]) or {only}
 local changed = 0
 for _, sid in ipairs(fields) do
   local r = load(sid, idle)
