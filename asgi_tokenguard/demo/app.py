@@ -30,7 +30,7 @@ NAMESPACE: Final = "tokenguard-demo"
 
 PAGE: Final = Template((files(__package__) / "start.html").read_text(encoding="utf-8"))
 STYLE: Final = "body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem}input{width:8rem}"
-# All that the page may do is to show itself, to send its forms here, and to fetch from here (in the console: there is no script).
+# All that the page may do is to show itself, to send its forms here, and, from its console, to fetch from here.
 PAGE_HEADERS: Final = {
     "Content-Security-Policy": (
         f"default-src 'none'; connect-src 'self'; style-src 'sha256-{b64encode(sha256(STYLE.encode()).digest()).decode()}'; "

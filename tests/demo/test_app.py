@@ -93,6 +93,7 @@ async def test_the_page_can_run_nothing(app):
     digest = b64encode(sha256(style.encode()).digest()).decode()
     assert {
         "default-src 'none'",
+        "connect-src 'self'",
         f"style-src 'sha256-{digest}'",
         "form-action 'self'",
         "base-uri 'none'",
