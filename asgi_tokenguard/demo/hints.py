@@ -82,7 +82,7 @@ def transcript(url: str, lifetimes: Lifetimes) -> Iterator[Hint]:
         shows=("200", "x-new-access-token", "set-cookie: __Host-refresh="),
     )
     yield Hint(
-        title="A GET works on the cookie alone: the access token again, and no needless rotation. The new cookie is in use now.",
+        title="A GET works on the cookie alone: the access token again, no needless rotation. The new cookie is in use now.",
         command="curl -si -b $JAR -c $JAR $URL/api/me",
         shows=("200", "x-new-access-token"),
     )
