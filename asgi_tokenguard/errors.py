@@ -37,6 +37,14 @@ class Code(StrEnum):
     SESSION_EXPIRED = "session_expired"
     SESSION_ENDED = "session_ended"
     REUSE_DETECTED = "reuse_detected"
+    ROLLED_BACK_CLIENT = "rolled_back_client"
+    COOKIE_NOT_STORED = "cookie_not_stored"
+    LOGGED_OUT = "logged_out"
+    REVOKED = "revoked"
+    REPLACED = "replaced"
+    STEP_UP_REQUIRED = "step_up_required"
+    SUBJECT_MISMATCH = "subject_mismatch"
+    NO_SUCH_SESSION = "no_such_session"
     CROSS_SITE_REQUEST = "cross_site_request"
     CANNOT_RECEIVE = "cannot_receive"
     STORE_UNAVAILABLE = "store_unavailable"
@@ -51,6 +59,15 @@ DETAIL: Final = {
     Code.SESSION_EXPIRED: "The session has reached the end of its lifetime; log in again.",
     Code.SESSION_ENDED: "The session is over; log in again.",
     Code.REUSE_DETECTED: "A superseded refresh token came back, so the session was ended; log in again.",
+    Code.ROLLED_BACK_CLIENT: "The browser came back with an older cookie, as after a crash, so the session was ended; log in "
+    "again.",
+    Code.COOKIE_NOT_STORED: "The browser or something on the way did not store the new session cookie; log in again.",
+    Code.LOGGED_OUT: "The session was logged out; log in again.",
+    Code.REVOKED: "The session was ended by its user, the app or a judgement of risk; log in again.",
+    Code.REPLACED: "A newer login took the place of this session; log in again.",
+    Code.STEP_UP_REQUIRED: "This needs a fresh proof of who you are; confirm it and try again.",
+    Code.SUBJECT_MISMATCH: "The session belongs to another user than the one who was confirmed.",
+    Code.NO_SUCH_SESSION: "This user has no live session of that id.",
     Code.CROSS_SITE_REQUEST: "The cookie alone does not carry this request: Origin or Sec-Fetch-Site must show this site, "
     "or the access token must come as well.",
     Code.CANNOT_RECEIVE: "This caller cannot receive tokens; log in from a page or a script of this site.",

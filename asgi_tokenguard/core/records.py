@@ -13,12 +13,18 @@ from typing import Final
 
 from ulid import ULID
 
-VERSION: Final = 1
+VERSION: Final = 2
+# Flags: this generation was seen, its predecessor came back late, and how many generations before it had such a predecessor.
 SEEN: Final = 1
-# version, flags, gen, access jti, refresh jti, access issued (s), refresh issued (s), mark (ms), absolute end (s),
-# auth time (s)
-HEAD: Final = struct.Struct(">BBI16s16sIIQII")
-LENGTH: Final = struct.Struct(">H")
+LATE: Final = 2
+RUN: Final = 4
+LONGEST_RUN: Final = 15
+# version, flags, gen, access jti, refresh jti, access issued (s), refresh issued (s), mark (ms, high and low part), absolute
+# end (s), auth time (s), left (s after refresh issued), device, networks
+HEAD: Final = struct.Struct(">BBI16s16sIIHIIIH4s16s")
+NAME: Final = 4  # bytes of a network's or a device's name
+NETWORKS: Final = 4  # how many are known: a phone's two, each in both families
+LONGEST_LEFT: Final = 2**16 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +34,10 @@ class Head:
 
     *gen* counts the rotations of the family; both jtis are those that are live now, as 16 bytes.  *seen* says whether this
     generation has come back once; *mark* is when its cookie was last sent or, later, when it was first seen, in
-    milliseconds.  All other times are whole seconds, all on Redis's clock.
+    milliseconds.  *left* is when its cookie first left, in seconds after *refresh_issued*.  *late* says whether its
+    predecessor has come back long after that, *late_run* in how many generations before that was so.  *device* names the
+    device that rotated last, *networks* the last four networks that passed, the latest first, 4 bytes each.  All other times
+    are whole seconds, all on Redis's clock.
     """
 
     gen: int
@@ -40,39 +49,63 @@ class Head:
     mark: int
     absolute: int
     auth_time: int
+    left: int = 0
+    late: bool = False
+    late_run: int = 0
+    device: bytes = bytes(NAME)
+    networks: bytes = bytes(NAME * NETWORKS)
 
     def ends_at(self, idle: int) -> int:
         """When the session ends unless it rotates: at its idle or its absolute end."""
         return min(self.refresh_issued + idle, self.absolute)
 
+    def knows(self, network: bytes) -> bool:
+        return network in known_networks(self.networks)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One session: its head, the app's claims as JSON bytes, and the packed IP address of the last rotation (or nothing)."""
+    """
+    One session: its head, and what scripts only splice.
+
+    *claims* are the app's as JSON bytes, *address* is the packed IP address of the last rotation or judgement (or nothing),
+    *device* and *place* are the packed forms of what a session list shows.
+    """
 
     head: Head
     claims: bytes = b""
     address: bytes = b""
+    device: bytes = b""
+    place: bytes = b""
+
+
+def known_networks(networks: bytes) -> list[bytes]:
+    return [networks[at : at + NAME] for at in range(0, len(networks), NAME)]
 
 
 def encode(record: Record) -> bytes:
     head = record.head
     return HEAD.pack(
         VERSION,
-        SEEN if head.seen else 0,
+        SEEN * head.seen + LATE * head.late + RUN * head.late_run,
         head.gen,
         head.access_jti,
         head.refresh_jti,
         head.access_issued,
         head.refresh_issued,
-        head.mark,
+        head.mark >> 32,
+        head.mark & 0xFFFFFFFF,
         head.absolute,
         head.auth_time,
-    ) + encode_tail(record.claims, record.address)
+        head.left,
+        head.device,
+        head.networks,
+    ) + encode_tail(record.claims, record.address, record.device, record.place)
 
 
-def encode_tail(*parts: bytes) -> bytes:
-    return b"".join(LENGTH.pack(len(part)) + part for part in parts)
+def encode_tail(claims: bytes, *parts: bytes) -> bytes:
+    """The parts with their lengths: two bytes for the claims, one for the others."""
+    return len(claims).to_bytes(2, "big") + claims + b"".join(bytes([len(part)]) + part for part in parts)
 
 
 def decode(raw: bytes) -> Record | None:
@@ -82,7 +115,8 @@ def decode(raw: bytes) -> Record | None:
     parts = _decode_tail(raw[HEAD.size :])
     if parts is None:
         return None
-    _, flags, gen, access_jti, refresh_jti, access_issued, refresh_issued, mark, absolute, auth_time = HEAD.unpack_from(raw)
+    _, flags, gen, access_jti, refresh_jti, access_issued, refresh_issued, high, low, *rest = HEAD.unpack_from(raw)
+    absolute, auth_time, left, device, networks = rest
     head = Head(
         gen=gen,
         access_jti=access_jti,
@@ -90,23 +124,29 @@ def decode(raw: bytes) -> Record | None:
         access_issued=access_issued,
         refresh_issued=refresh_issued,
         seen=bool(flags & SEEN),
-        mark=mark,
+        mark=high << 32 | low,
         absolute=absolute,
         auth_time=auth_time,
+        left=left,
+        late=bool(flags & LATE),
+        late_run=flags // RUN & LONGEST_RUN,
+        device=device,
+        networks=networks,
     )
-    return Record(head=head, claims=parts[0], address=parts[1])
+    claims, address, described, place = parts
+    return Record(head=head, claims=claims, address=address, device=described, place=place)
 
 
-def _decode_tail(tail: bytes) -> tuple[bytes, bytes] | None:
-    parts = []
-    while len(tail) >= LENGTH.size:
-        (length,) = LENGTH.unpack_from(tail)
-        part, tail = tail[LENGTH.size : LENGTH.size + length], tail[LENGTH.size + length :]
-        if len(part) < length:
-            return None  # cut off
-        parts.append(part)
-    # Later versions may append parts; a reader of this one needs the first two.
-    return (parts[0], parts[1]) if len(parts) >= 2 and not tail else None  # noqa: PLR2004
+def _decode_tail(tail: bytes) -> list[bytes] | None:
+    parts: list[bytes] = []
+    at = 0
+    while at < len(tail):
+        size = 1 if parts else 2
+        start = at + size
+        at = start + int.from_bytes(tail[at:start], "big")
+        parts.append(tail[start:at])
+    # Later versions may append parts; a reader of this one needs the first four.
+    return parts[:4] if at == len(tail) and len(parts) >= 4 else None  # noqa: PLR2004
 
 
 def new_ulid(now_ms: int, entropy: bytes) -> bytes:

@@ -22,6 +22,18 @@ from itertools import product
 from typing import Final, NamedTuple, assert_never
 
 from asgi_tokenguard.core.callers import Caller
+from asgi_tokenguard.core.doubts import (
+    ANYONE,
+    UNWATCHED,
+    Doubt,
+    Visit,
+    Watch,
+    doubts,
+    leaving_now,
+    note_late,
+    remember,
+    run_after,
+)
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.records import Head
 
@@ -54,6 +66,7 @@ class Outcome(Enum):
     ADOPT = "adopt"  # the token is newer than the store: the store is mended
     REUSE = "reuse"  # owner or thief, we cannot tell: the session ends
     REFUSE = "refuse"  # this token does not count, the session lives on
+    JUDGE = "judge"  # it would be served, but something is odd: nothing changes until that is judged
 
 
 class Row(NamedTuple):
@@ -126,10 +139,11 @@ class NewIds:
 
 
 class Handout(NamedTuple):
-    """What an answer carries."""
+    """What an answer carries: the refresh cookie, the access token, a freshness token."""
 
     cookie: bool
     token: bool
+    fresh: bool = False
 
 
 NOTHING: Final = Handout(cookie=False, token=False)
@@ -142,6 +156,7 @@ class Step(NamedTuple):
     outcome: Outcome
     head: Head | None
     handout: Handout
+    doubts: frozenset[Doubt] = frozenset()
 
 
 def locate(head: Head, shown: Shown) -> Presented:
@@ -171,22 +186,38 @@ def handout(outcome: Outcome, caller: Caller) -> Handout:
 
 
 def present(
-    head: Head, shown: Shown, *, now_ms: int, lifetimes: Lifetimes, caller: Caller, new: NewIds, table: Table = TABLE
+    head: Head,
+    shown: Shown,
+    *,
+    now_ms: int,
+    lifetimes: Lifetimes,
+    caller: Caller,
+    new: NewIds,
+    visit: Visit = ANYONE,
+    watch: Watch = UNWATCHED,
+    table: Table = TABLE,
 ) -> Step:
-    """Present *shown* to the session of *head* at *now_ms*."""
+    """Present *shown* to the session of *head* at *now_ms*; *visit* says from where, *watch* what about that is doubted."""
     presented, state = locate(head, shown), condition(head, now_ms, lifetimes)
     outcome = table[presented, state]
+    if outcome in {Outcome.REUSE, Outcome.REFUSE}:
+        return Step(presented, outcome, None if outcome is Outcome.REUSE else head, NOTHING)
+    superseded = presented is Presented.PREVIOUS
+    head = note_late(head, now_ms, watch) if superseded else head
+    found = doubts(head, visit, watch, superseded=superseded, redelivery=outcome is Outcome.REDELIVER)
+    if found and not visit.passed:
+        return Step(presented, Outcome.JUDGE, head, NOTHING, found)
     after = _after(outcome, head, shown, now_ms=now_ms, over=state.over, caller=caller, new=new)
-    return Step(presented, outcome, after, handout(outcome, caller))
+    if visit.passed or (outcome is Outcome.ROTATE and caller.takes_cookie):
+        after = remember(after, visit, found)
+    return Step(presented, outcome, after, handout(outcome, caller), found)
 
 
-def _after(outcome: Outcome, head: Head, shown: Shown, *, now_ms: int, over: bool, caller: Caller, new: NewIds) -> Head | None:
+def _after(outcome: Outcome, head: Head, shown: Shown, *, now_ms: int, over: bool, caller: Caller, new: NewIds) -> Head:
     match outcome:
-        case Outcome.REUSE:
-            return None
         case Outcome.REPEAT:
             return _fresh_access(_seen(head, now_ms), now_ms, over=over, caller=caller, new=new)
-        case Outcome.STRAGGLER | Outcome.REFUSE:
+        case Outcome.STRAGGLER | Outcome.REFUSE | Outcome.REUSE | Outcome.JUDGE:
             return head
         case _ if caller is Caller.OTHER:
             return head  # who can receive nothing changes nothing
@@ -196,6 +227,7 @@ def _after(outcome: Outcome, head: Head, shown: Shown, *, now_ms: int, over: boo
             return _fresh_access(replace(head, mark=now_ms), now_ms, over=over, caller=caller, new=new)
         case Outcome.ADOPT:
             adopted = replace(head, gen=shown.gen, refresh_jti=shown.jti, refresh_issued=shown.issued, seen=True, mark=now_ms)
+            adopted = replace(leaving_now(adopted, now_ms), late=False)
             return _with_access(adopted, now_ms, new)  # an access token belongs to one generation
         case _:
             assert_never(outcome)
@@ -216,7 +248,11 @@ def look(head: Head | None, leaving: Handout, *, gen: int, refresh_jti: bytes, n
         return head, NOTHING
     if head.seen:
         return head, leaving._replace(cookie=False)
-    return (replace(head, mark=now_ms) if leaving.cookie else head), leaving
+    if not leaving.cookie:
+        return head, leaving
+    if head.mark // 1000 == head.refresh_issued:  # not sent again since: it leaves for the first time
+        head = leaving_now(head, now_ms)
+    return replace(head, mark=now_ms), leaving
 
 
 def replace_access(head: Head, *, now_ms: int, access_jti: bytes) -> Head:
@@ -226,12 +262,13 @@ def replace_access(head: Head, *, now_ms: int, access_jti: bytes) -> Head:
 
 def renew(head: Head, *, now_ms: int, lifetimes: Lifetimes, new: NewIds) -> tuple[Head, Handout]:
     """
-    The head after a re-authentication (I16), and what leaves with it.
+    The head after a re-authentication (I16), and what may leave with it.
 
     It rotates only where nobody can still hold the predecessor: rotating an unseen head loses sessions within 7 steps.
     """
     state = condition(head, now_ms, lifetimes)
     auth_time = now_ms // 1000
+    head = replace(head, late=False, late_run=0)  # whoever lingered has proved who they are
     if state.settled and (state.seen or head.gen == 0):
         return replace(_successor(head, now_ms, new), auth_time=auth_time), Handout(cookie=True, token=True)
     return replace(_with_access(head, now_ms, new), auth_time=auth_time), Handout(cookie=False, token=True)
@@ -243,6 +280,7 @@ def _seen(head: Head, now_ms: int) -> Head:
 
 def _successor(head: Head, now_ms: int, new: NewIds) -> Head:
     rotated = replace(head, gen=head.gen + 1, refresh_jti=new.refresh, refresh_issued=now_ms // 1000, seen=False, mark=now_ms)
+    rotated = replace(leaving_now(rotated, now_ms), late=False, late_run=run_after(head))
     return _with_access(rotated, now_ms, new)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from base64 import urlsafe_b64encode
 
 # 160 bits: no two subjects meet, and none can be made to.
 DIGEST_BYTES = 20
@@ -12,7 +13,17 @@ def session_key(namespace: str, subject: str) -> str:
     """
     The key of all sessions of *subject*.
 
-    The digest is the hash tag, so that all keys of one user share a slot, whatever braces the subject holds.
+    The digest is the hash tag, so that all keys of one user share a slot, whatever braces the subject holds.  It is written
+    in 27 characters; each of a million users pays for them.
     """
-    digest = hashlib.blake2b(subject.encode(), digest_size=DIGEST_BYTES).hexdigest()
-    return f"{namespace}:s:{{{digest}}}"
+    return f"{namespace}:s:{_tag(subject)}"
+
+
+def tombstone_key(namespace: str, subject: str) -> str:
+    """The key of what is remembered for a day of the sessions of *subject* that have ended."""
+    return f"{namespace}:t:{_tag(subject)}"
+
+
+def _tag(subject: str) -> str:
+    digest = hashlib.blake2b(subject.encode(), digest_size=DIGEST_BYTES).digest()
+    return "{" + urlsafe_b64encode(digest).rstrip(b"=").decode() + "}"

@@ -1,23 +1,37 @@
--- login: start a session, end those that the browser carried, drop what has expired.
+-- login: start a session, end those that the browser carried, drop what has expired, keep to the limit of a user.
 --
---   ARGV     sid, sids to end (26 characters each, no separator), access jti, refresh jti, idle (s), absolute (s), tail
---   returns  {now (ms), record, number of sessions that were ended}
+--   ARGV     sid, sids to end (26 characters each, no separator), access jti, refresh jti, idle (s), absolute (s), claims,
+--            packed address or '', network, device, most sessions of a user
+--   returns  {now (ms), record}
 --
 -- One script: a login beside "end all sessions" is either before it, and ended, or after it, and listed.
 local idle = tonumber(ARGV[5])
-local ended = 0
+local function replaced(sid)
+  if redis.call('HDEL', KEYS[1], sid) == 1 then bury(sid, 'replaced') end
+end
 for at = 1, #ARGV[2], 26 do
-  ended = ended + redis.call('HDEL', KEYS[1], string.sub(ARGV[2], at, at + 25))
+  replaced(string.sub(ARGV[2], at, at + 25))
 end
 
-local all = redis.call('HGETALL', KEYS[1])
+local all, live = redis.call('HGETALL', KEYS[1]), {}
 for i = 1, #all, 2 do
   local r = decode(all[i + 1])
-  if r and now >= ends_at(r, idle) then redis.call('HDEL', KEYS[1], all[i]) end
+  if r and now >= ends_at(r, idle) then
+    redis.call('HDEL', KEYS[1], all[i])
+  elseif r then
+    live[#live + 1] = {r.refresh_issued, all[i]}
+  end
 end
+-- The one that rotated longest ago goes first; of equals the older one: sids sort by time.
+table.sort(live, function(one, other) return one[1] < other[1] or (one[1] == other[1] and one[2] < other[2]) end)
+for i = 1, #live + 1 - tonumber(ARGV[11]) do replaced(live[i][2]) end
 
+local function one_byte(text) return string.char(#text) .. text end
+local tail = struct.pack('>I2', #ARGV[7]) .. ARGV[7] .. one_byte(ARGV[8]) .. '\0\0'
 local r = {
-  gen = 0, access_jti = ARGV[3], refresh_jti = ARGV[4], access_issued = now, refresh_issued = now,
-  seen = false, mark = now_ms, absolute = now + tonumber(ARGV[6]), auth_time = now, tail = ARGV[7],
+  gen = 0, access_jti = ARGV[3], refresh_jti = ARGV[4], access_issued = now, refresh_issued = now, seen = false, mark = now_ms,
+  absolute = now + tonumber(ARGV[6]), auth_time = now, late = false, late_run = 0, device = ARGV[10],
+  networks = ARGV[9] .. string.rep('\0', 12), tail = tail,
 }
-return {now_ms, save(ARGV[1], r, idle), ended}
+leaves(r)
+return {now_ms, save(ARGV[1], r, idle)}

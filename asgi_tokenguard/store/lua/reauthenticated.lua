@@ -7,6 +7,7 @@ local r, missing = load(ARGV[1], idle)
 if not r then return {now_ms, missing, ''} end
 
 local outcome
+r.late, r.late_run = false, 0  -- whoever lingered has proved who they are
 if r.refresh_jti == ARGV[3] then
   -- This very call ran before and its reply was lost.  Replacing now would let an access token leave without its cookie.
   return {now_ms, 'rotate', encode(r)}

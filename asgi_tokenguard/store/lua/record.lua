@@ -1,12 +1,14 @@
 -- The record of a session, as core/records.py packs it; this file stands before every script.
 --
 --   KEYS[1]  hash of one user: field = sid, value = head and tail
---   head     62 bytes, big-endian: version, flags, gen, access jti, refresh jti, access issued (s),
---            refresh issued (s), mark (ms), absolute end (s), auth time (s)
---   tail     parts with a two-byte length before each: claims, address; spliced, never parsed
+--   KEYS[2]  hash of one user: field = sid, value = tombstone (core/endings.py)
+--   head     82 bytes, big-endian: version, flags, gen, access jti, refresh jti, access issued (s), refresh issued (s),
+--            mark (ms, 6 bytes), absolute end (s), auth time (s), left (s after refresh issued), device, networks
+--   tail     claims with a two-byte length before them; address, device, place with a one-byte length; spliced, never parsed
 --
 -- Rule: no script writes a record that is not there, but login.  A slow request thus never brings an ended session back.
-local FORMAT, HEAD, VERSION, SEEN = '>BBI4c16c16I4I4I8I4I4', 62, 1, 1
+local FORMAT, HEAD, VERSION = '>BBI4c16c16I4I4I6I4I4I2c4c16', 82, 2
+local SEEN, LATE, RUN, LONGEST_RUN = 1, 2, 4, 15
 
 local time = redis.call('TIME')
 local now = tonumber(time[1])
@@ -17,16 +19,19 @@ local function decode(raw)
   if not raw or #raw < HEAD or string.byte(raw) ~= VERSION then return nil end
   local r = {}
   local flags, _
-  _, flags, r.gen, r.access_jti, r.refresh_jti, r.access_issued, r.refresh_issued, r.mark, r.absolute, r.auth_time =
-    struct.unpack(FORMAT, raw)
+  _, flags, r.gen, r.access_jti, r.refresh_jti, r.access_issued, r.refresh_issued, r.mark, r.absolute, r.auth_time, r.left,
+    r.device, r.networks = struct.unpack(FORMAT, raw)
   r.seen = flags % 2 == SEEN
+  r.late = math.floor(flags / LATE) % 2 == 1
+  r.late_run = math.floor(flags / RUN) % (LONGEST_RUN + 1)
   r.tail = string.sub(raw, HEAD + 1)
   return r
 end
 
 local function encode(r)
-  return struct.pack(FORMAT, VERSION, r.seen and SEEN or 0, r.gen, r.access_jti, r.refresh_jti, r.access_issued,
-    r.refresh_issued, r.mark, r.absolute, r.auth_time) .. r.tail
+  local flags = (r.seen and SEEN or 0) + (r.late and LATE or 0) + RUN * r.late_run
+  return struct.pack(FORMAT, VERSION, flags, r.gen, r.access_jti, r.refresh_jti, r.access_issued, r.refresh_issued, r.mark,
+    r.absolute, r.auth_time, r.left, r.device, r.networks) .. r.tail
 end
 
 local function ends_at(r, idle)
@@ -68,8 +73,15 @@ local function with_access(r, jti)
   r.access_jti, r.access_issued = jti, now
 end
 
+-- The cookie of the head leaves now, for the first time (core/doubts.py).
+local function leaves(r)
+  r.left = math.min(65535, math.ceil(now_ms / 1000) - r.refresh_issued)
+end
+
 local function rotate(r, access_jti, refresh_jti)
-  r.gen, r.refresh_jti, r.refresh_issued, r.seen, r.mark = r.gen + 1, refresh_jti, now, false, now_ms
+  r.late_run = r.late and math.min(LONGEST_RUN, r.late_run + 1) or 0
+  r.gen, r.refresh_jti, r.refresh_issued, r.seen, r.mark, r.late = r.gen + 1, refresh_jti, now, false, now_ms, false
+  leaves(r)
   with_access(r, access_jti)
 end
 
@@ -78,15 +90,66 @@ local function is_settled(r, grace_ms)
   return r.gen == 0 or now_ms >= r.mark + (r.seen and 1 or 2) * grace_ms
 end
 
--- Replace the nth part of the tail.
-local function splice(r, nth, part)
-  local at = 1
-  for _ = 2, nth do
-    at = at + 2 + struct.unpack('>I2', r.tail, at)
+-- Where the nth part of the tail starts, and its length.  The claims come first, and alone have two bytes of length.
+local function part_at(tail, nth)
+  local length = struct.unpack('>I2', tail)
+  if nth == 1 then return 3, length end
+  local at = 3 + length
+  for _ = 3, nth do
+    at = at + 1 + string.byte(tail, at)
   end
-  local length = struct.unpack('>I2', r.tail, at)
-  local old = string.sub(r.tail, at + 2, at + 1 + length)
-  if old ~= part then
-    r.tail = string.sub(r.tail, 1, at - 1) .. struct.pack('>I2', #part) .. part .. string.sub(r.tail, at + 2 + length)
+  return at + 1, string.byte(tail, at)
+end
+
+local function part(r, nth)
+  local at, length = part_at(r.tail, nth)
+  return string.sub(r.tail, at, at + length - 1)
+end
+
+local function splice(r, nth, new)
+  local at, length = part_at(r.tail, nth)
+  local size = nth == 1 and 2 or 1
+  r.tail = string.sub(r.tail, 1, at - 1 - size) .. struct.pack('>I' .. size, #new) .. new .. string.sub(r.tail, at + length)
+end
+
+local CLAIMS, ADDRESS, DEVICE, PLACE = 1, 2, 3, 4
+
+-- Another address: the place that was found for the old one is not its.
+local function moved_to(r, address)
+  if address ~= part(r, ADDRESS) then
+    splice(r, ADDRESS, address)
+    splice(r, PLACE, '')
   end
+end
+
+-- Tombstones are kept for a day, and 128 of a user: a script that logs in and out each minute would leave 1,440.
+local DAY, MOST, OLD_ONES = 86400, 128, 32
+
+local function make_room()
+  if redis.call('HLEN', KEYS[2]) < MOST then return end
+  local all, by_time = redis.call('HGETALL', KEYS[2]), {}
+  for i = 1, #all, 2 do
+    by_time[#by_time + 1] = {struct.unpack('>I4', all[i + 1]), all[i]}
+  end
+  table.sort(by_time, function(one, other) return one[1] < other[1] end)
+  for i = 1, OLD_ONES do redis.call('HDEL', KEYS[2], by_time[i][2]) end
+end
+
+-- Remember for a day why sid ended ('*': all that were there).  parts: row of the table, the holder's address and device,
+-- the other party's address and device; each up to 255 bytes.
+local function bury(sid, reason, parts)
+  make_room()
+  local packed = struct.pack('>I4', now)
+  for _, each in ipairs({reason, unpack(parts or {})}) do
+    packed = packed .. string.char(#each) .. each
+  end
+  redis.call('HSET', KEYS[2], sid, packed)
+  redis.call('EXPIRE', KEYS[2], DAY)
+end
+
+-- The reason why sid ended, or ''.
+local function epitaph(sid)
+  local packed = redis.call('HGET', KEYS[2], sid) or redis.call('HGET', KEYS[2], '*')
+  if not packed or struct.unpack('>I4', packed) + DAY <= now then return '' end
+  return string.sub(packed, 6, 5 + string.byte(packed, 5))
 end

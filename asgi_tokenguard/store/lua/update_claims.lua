@@ -20,7 +20,7 @@ local changed = 0
 for _, sid in ipairs(fields) do
   local r = load(sid, idle)
   if r then
-    splice(r, 1, claims)
+    splice(r, CLAIMS, claims)
     with_access(r, derived_jti(sid))
     save(sid, r, idle)
     changed = changed + 1
