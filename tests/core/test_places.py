@@ -71,6 +71,12 @@ def test_the_other_end_of_the_earth_is_the_farthest(place):
     assert pytest.approx(HALF_WAY_ROUND, abs=0.01) == distance_km(place, antipode)
 
 
+def test_rounding_takes_no_chord_beyond_the_earth():
+    """The square of this one's half comes out as 1.0000000000000002, whose arc sine does not exist."""
+    here, there = Place(latitude=51.3, longitude=-144), Place(latitude=-51.3, longitude=36)
+    assert HALF_WAY_ROUND == distance_km(here, there)
+
+
 @given(PLACES, PLACES, PLACES)
 @quick
 def test_no_detour_is_a_short_cut(a, b, c):
