@@ -443,7 +443,8 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "remedy"), WRONG, ids=[str(row[0])[:40] for row in WRONG])
+# Functions print their address, which differs from worker to worker.
+@pytest.mark.parametrize(("wrong", "remedy"), WRONG, ids=[f"{number}-{min(row[0])}" for number, row in enumerate(WRONG)])
 def test_a_policy_that_cannot_work_is_refused_at_start_up(wrong, remedy):
     with pytest.raises(ConfigurationError) as caught:
         RiskPolicy(**wrong)
