@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 
 from asgi_tokenguard.core.claims import scopes
-from asgi_tokenguard.errors import Code, NotAuthenticated, NotGuarded
+from asgi_tokenguard.errors import Code, NoSuchSession, NotAuthenticated, NotGuarded
+from asgi_tokenguard.store.answers import Whose
 
 if TYPE_CHECKING:
     from asgi_tokenguard.core.sessions import Session
@@ -27,6 +28,14 @@ class Carrier(Protocol):
     async def logout(self) -> None: ...
 
     async def sessions(self, identity: Identity) -> list[Session]: ...
+
+    async def end(self, identity: Identity, whose: Whose, sid: str) -> int: ...
+
+    async def reauthenticated(self, subject: str) -> None: ...
+
+    async def require_fresh(self, identity: Identity, max_age: float | None) -> None: ...
+
+    async def ended(self) -> Code | None: ...
 
 
 class User(BaseUser):
@@ -57,22 +66,34 @@ class Auth:
     The properties ask nobody; the methods may ask Redis and raise `StoreUnavailable`.
     """
 
-    __slots__ = ("_carrier", "_identity")
+    __slots__ = ("_carrier", "_identity", "_pending")
 
-    def __init__(self, carrier: Carrier, identity: Identity | None) -> None:
+    def __init__(self, carrier: Carrier, identity: Identity | None, pending: str | None = None) -> None:
         self._carrier = carrier
         self._identity = identity
+        self._pending = pending
 
     def is_of(self, carrier: Carrier) -> bool:
         return self._carrier is carrier
 
-    def become(self, identity: Identity | None) -> None:
+    def become(self, identity: Identity | None, pending: str | None = None) -> None:
         """Follow a login or logout of this request; for the exchange alone."""
         self._identity = identity
+        self._pending = pending
 
     @property
     def is_authenticated(self) -> bool:
-        return self._identity is not None
+        return self._identity is not None and self._pending is None
+
+    @property
+    def pending(self) -> str | None:
+        """
+        Why this caller has to prove who they are first: `"distance"`, `"unknown_location"`, `"other_device"` ...; else None.
+
+        Only on `reauthentication` paths.  *subject* and *session_id* tell whom to ask for the password, all else is as for
+        nobody until `reauthenticated` is called.
+        """
+        return self._pending
 
     @property
     def subject(self) -> str | None:
@@ -87,7 +108,7 @@ class Auth:
     @property
     def claims(self) -> Mapping[str, Any]:
         """The app's claims as they were given to `login` or `update_claims`; empty for nobody."""
-        return _NO_CLAIMS if self._identity is None else self._identity.claims
+        return _NO_CLAIMS if self._identity is None or self._pending is not None else self._identity.claims
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -126,11 +147,66 @@ class Auth:
         """
         await self._carrier.logout()
 
+    async def reauthenticated(self, subject: str) -> None:
+        """
+        Take note that the app has checked once more who the user is: *subject*, who must be the session's.
+
+        The answer hands a freshness token out, in a cookie of its own, and renews what is safe.  Where step-up was demanded,
+        the session goes on from here, with the caller's network.
+
+        Raises `SubjectMismatch`, `CannotReceive`, `ResponseStarted` and `NotAuthenticated`.
+        """
+        await self._carrier.reauthenticated(subject)
+
+    async def require_fresh(self, max_age: float | None = None) -> None:
+        """
+        Raise `StepUpRequired` unless the user has logged in or confirmed within *max_age* seconds (default and most: `fresh`).
+
+        The proof is the freshness token of `login` and `reauthenticated`.  A refresh cookie, copied or not, is none.
+        """
+        await self._carrier.require_fresh(self._known(), max_age)
+
     async def sessions(self) -> list[Session]:
         """Every live session of this user, the one seen last first, the one that asks marked `current`."""
+        return await self._carrier.sessions(self._known())
+
+    async def revoke(self, sid: str) -> None:
+        """
+        End one session of this user, the current one or another; the cookies of this answer stay as they are.
+
+        Raises `StepUpRequired` unless the login is fresh, and `NoSuchSession`.
+        """
+        identity = self._known()
+        await self._carrier.require_fresh(identity, None)
+        if not await self._carrier.end(identity, Whose.ONE, sid):
+            raise NoSuchSession
+
+    async def revoke_others(self) -> int:
+        """End every session of this user but the current one; how many.  Raises `StepUpRequired` unless the login is fresh."""
+        identity = self._known()
+        await self._carrier.require_fresh(identity, None)
+        return await self._carrier.end(identity, Whose.OTHERS, identity.session_id)
+
+    async def revoke_all(self) -> int:
+        """End every session of this user; how many.  Raises `StepUpRequired` unless the login is fresh."""
+        identity = self._known()
+        await self._carrier.require_fresh(identity, None)
+        return await self._carrier.end(identity, Whose.ALL, "")
+
+    async def ended(self) -> Code | None:
+        """
+        Why the session that this request presents is over, for a sign-in page that explains; None where none is over.
+
+        Works on public paths too.  The bare reason: who has the cookie may not be its owner.
+        """
+        return await self._carrier.ended()
+
+    def _known(self) -> Identity:
         if self._identity is None:
             raise NotAuthenticated(Code.TOKEN_REQUIRED)
-        return await self._carrier.sessions(self._identity)
+        if self._pending is not None:
+            raise NotAuthenticated(Code.STEP_UP_REQUIRED)
+        return self._identity
 
 
 def get_auth(request_or_scope: Any) -> Auth:
@@ -146,7 +222,15 @@ def get_auth(request_or_scope: Any) -> Auth:
     return auth
 
 
-def enter(scope: MutableMapping[str, Any], carrier: Carrier, identity: Identity | None) -> None:
+def presented_identity(scope: Mapping[str, Any]) -> Identity:
+    """Whose session a request is of, pending or not; raises `NotAuthenticated` for nobody."""
+    auth = scope.get(SCOPE_KEY)
+    if not isinstance(auth, Auth) or auth._identity is None:  # noqa: SLF001 (the same file)
+        raise NotAuthenticated(Code.TOKEN_REQUIRED)
+    return auth._identity  # noqa: SLF001
+
+
+def enter(scope: MutableMapping[str, Any], carrier: Carrier, identity: Identity | None, pending: str | None = None) -> None:
     """
     Fill *scope* for the app: ours, and Starlette's `request.user` and `request.auth` for `@requires`.
 
@@ -154,10 +238,10 @@ def enter(scope: MutableMapping[str, Any], carrier: Carrier, identity: Identity 
     """
     auth = scope.get(SCOPE_KEY)
     if isinstance(auth, Auth) and auth.is_of(carrier):
-        auth.become(identity)
+        auth.become(identity, pending)
     else:
-        auth = scope[SCOPE_KEY] = Auth(carrier, identity)
-    if identity is None:
+        auth = scope[SCOPE_KEY] = Auth(carrier, identity, pending)
+    if identity is None or pending is not None:
         scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
     else:
         scope["user"], scope["auth"] = User(identity), AuthCredentials(["authenticated", *auth.scopes])

@@ -9,17 +9,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
+from asgi_tokenguard.background import Background
 from asgi_tokenguard.core.callers import Caller
-from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, check_subject, dump_claims, load_claims
+from asgi_tokenguard.core.claims import AccessClaims, FreshClaims, RefreshClaims, check_subject, dump_claims, load_claims
 from asgi_tokenguard.core.decisions import Access
+from asgi_tokenguard.core.devices import DeviceHeaders, fingerprint
+from asgi_tokenguard.core.doubts import ANYONE, Visit
 from asgi_tokenguard.core.records import Record, is_session_id, new_ulid, ulid_text
+from asgi_tokenguard.core.risk import Verdict, network_of
 from asgi_tokenguard.core.rotation import NOTHING, Handout, NewIds, Outcome, Presented, Shown, handout
 from asgi_tokenguard.core.sessions import Session, session_of
-from asgi_tokenguard.errors import Code, StoreUnavailable
+from asgi_tokenguard.errors import Code, NotAuthenticated, StoreUnavailable
+from asgi_tokenguard.judgement import weigh
 from asgi_tokenguard.options import Settings
-from asgi_tokenguard.store.answers import Late, Whose
+from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.tokens import Codec
 
 if TYPE_CHECKING:
@@ -41,6 +46,21 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """
+    Where a request comes from: its packed *address* (or nothing) and what its headers tell of the device.
+
+    *held* is the generation of a genuine access token beside the cookie; *rotation_off* says that the caller asks not to be
+    rotated and is no trusted proxy.
+    """
+
+    address: bytes = b""
+    device: DeviceHeaders = DeviceHeaders()
+    held: int | None = None
+    rotation_off: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """
     What an answer may carry: tokens of the generation of *record*, decided at *decided_at* (monotonic seconds).
@@ -54,6 +74,18 @@ class Delivery:
     handout: Handout
     decided_at: float
     endings: int
+
+
+NOWHERE: Final = Source()
+
+
+class Answer(NamedTuple):
+    """What the rotation table says to a presented token; *found* is what there is to judge where it says `JUDGE`."""
+
+    outcome: Outcome | Code
+    identity: Identity | None = None
+    delivery: Delivery | None = None
+    found: Presentation | None = None
 
 
 class Engine:
@@ -82,6 +114,8 @@ class Engine:
             timeout=settings.timeout,
             monotonic=monotonic,
         )
+        self.background = Background(settings, self.store, self.read_sessions)
+        self._watch = settings.watch
         self._entropy = entropy
         # How often this process has ended sessions; see `leaving`.
         self._endings = 0
@@ -105,25 +139,51 @@ class Engine:
             return Access.LIVE
         return Access.SUPERSEDED
 
-    async def present(
-        self, claims: RefreshClaims, caller: Caller, address: bytes
-    ) -> tuple[Outcome | Code, Identity | None, Delivery | None]:
-        """Ask the rotation table; who is served is an identity, and may be handed what the delivery holds."""
+    async def present(self, claims: RefreshClaims, caller: Caller, source: Source | None, *, passed: bool = False) -> Answer:
+        """
+        Ask the rotation table; who is served is an identity, and may be handed what the delivery holds.
+
+        A *source* of None is not judged.  *passed* says that it has been, or that its user has proved who they are.
+        """
         shown = Shown(gen=claims.gen, jti=claims.jti, issued=claims.iat)
         found = await self.store.present(
-            claims.sub, claims.sid, shown, caller=caller, new=await self._new_ids(), address=address
+            claims.sub,
+            claims.sid,
+            shown,
+            caller=caller,
+            new=await self._new_ids(),
+            visit=ANYONE if source is None else self._visit(source, passed=passed),
+            watch=self._watch,
+            user_agent="" if source is None else source.device.user_agent,
         )
         if isinstance(found, Code):
             # Redis drops a key whose sessions are all over, so that the script finds nothing: the token tells why.
-            is_over = self.store.clock.now_ms() // 1000 >= claims.exp
-            return Code.SESSION_EXPIRED if is_over else found, None, None
+            is_over = found is Code.SESSION_ENDED and self.store.clock.now_ms() // 1000 >= claims.exp
+            return Answer(Code.SESSION_EXPIRED if is_over else found)
         self._report(found.presented, found.outcome, claims)
+        if found.outcome is Outcome.JUDGE:
+            return Answer(found.outcome, found=found)
         if found.record is None or found.outcome is Outcome.REFUSE:
-            return found.outcome, None, None
+            if found.outcome is Outcome.REUSE:
+                self.background.changed(claims.sub)
+            return Answer(found.reason or found.outcome)
+        if source is not None and (passed or found.outcome is Outcome.ROTATE):
+            self.background.describe(claims.sub, claims.sid, found.record, source.device)
         identity = identity_of(claims.sub, claims.sid, found.record)
         handed_out = handout(found.outcome, caller)
         delivery = None if handed_out == NOTHING else self._deliver(claims.sub, claims.sid, found.record, handed_out)
-        return found.outcome, identity, delivery
+        return Answer(found.outcome, identity, delivery)
+
+    async def weigh(self, claims: RefreshClaims, found: Presentation, source: Source) -> Verdict:
+        """What the risk policy says to the doubts of *found*; not under `patience()`: locators bound themselves."""
+        return await weigh(
+            self.settings,
+            _known(found.record),
+            found,
+            sid=claims.sid,
+            address=source.address,
+            rotation_off=source.rotation_off,
+        )
 
     async def login(
         self,
@@ -131,7 +191,7 @@ class Engine:
         claims: Mapping[str, Any] | None,
         *,
         caller: Caller,
-        address: bytes = b"",
+        source: Source = NOWHERE,
         brought: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[Identity, Delivery]:
         """
@@ -143,21 +203,93 @@ class Engine:
         check_subject(subject)
         for old, owner in brought.items():
             if owner != subject:  # another user's lies in another slot, so it cannot end in the same script
-                await self.end(owner, Whose.ONE, old)
+                await self.end(owner, Whose.ONE, old, Code.REPLACED)
         ends = [old for old, owner in brought.items() if owner == subject]
         # A new id whatever the request carried: no session can be planted (fixation).
         new, sid = await self._new_ids(), ulid_text(self._ulid())
         with self._ending(ends):
-            record = await self.store.login(subject, sid, new, claims=dumped, address=address, ends=ends)
-        leaves = Handout(cookie=caller.takes_cookie, token=caller.takes_token)
+            record = await self.store.login(
+                subject,
+                sid,
+                new,
+                claims=dumped,
+                visit=self._visit(source, passed=True),
+                ends=ends,
+                most=self.settings.max_sessions,
+            )
+        self.background.describe(subject, sid, record, source.device)
+        leaves = Handout(cookie=caller.takes_cookie, token=caller.takes_token, fresh=caller.takes_cookie)
         return identity_of(subject, sid, record), self._deliver(subject, sid, record, leaves)
 
-    async def end(self, subject: str, whose: Whose, sid: str = "") -> int:
+    async def reauthenticated(self, identity: Identity, caller: Caller, earlier: Delivery | None) -> tuple[Identity, Delivery]:
+        """
+        Renew what is safe after the user has proved who they are; *earlier* is what this answer was to carry before (I16).
+
+        Raises `NotAuthenticated` where the session has ended meanwhile.
+        """
+        subject, sid = identity.subject, identity.session_id
+        found = await self.store.reauthenticated(subject, sid, await self._new_ids())
+        if isinstance(found, Code):
+            raise NotAuthenticated(await self.why(subject, sid) or found)
+        record, safe = found
+        head = record.head
+        # The cookie of a rotation on this request's way in leaves with the new access token: both are of one generation.
+        cookie = safe.cookie or (
+            earlier is not None and earlier.handout.cookie and earlier.record.head.refresh_jti == head.refresh_jti
+        )
+        # An access token of an unseen head never leaves without its cookie (I15).
+        token = safe.token and (cookie or head.seen)
+        leaves = Handout(cookie=cookie and caller.takes_cookie, token=token and caller.takes_token, fresh=caller.takes_cookie)
+        self.background.changed(subject)
+        return identity_of(subject, sid, record), self._deliver(subject, sid, record, leaves)
+
+    async def is_fresh(self, identity: Identity, token: str | None, max_age: float) -> bool:
+        """
+        Whether the freshness *token* proves that the user was there within *max_age* seconds; asks Redis (I16).
+
+        Raises `NotAuthenticated` where the session has ended.
+        """
+        await self.require_live(identity)
+        claims = None if token is None else self.codec.read_fresh(token)
+        if not isinstance(claims, FreshClaims) or claims.sid != identity.session_id:
+            return False
+        now = self.store.clock.now_ms() // 1000
+        return now < claims.exp and now - claims.iat <= max_age
+
+    async def require_live(self, identity: Identity) -> None:
+        record = await self.store.check(identity.subject, identity.session_id)
+        now = self.store.clock.now_ms() // 1000
+        if record is None or now >= record.head.ends_at(self.settings.lifetimes.idle):
+            raise NotAuthenticated(await self.why(identity.subject, identity.session_id) or Code.SESSION_ENDED)
+
+    async def ended(self, claims: AccessClaims | RefreshClaims) -> Code | None:
+        """Why the session of a genuine token is over; None where it lives."""
+        record = await self.store.check(claims.sub, claims.sid)
+        now = self.store.clock.now_ms() // 1000
+        if record is not None and now < record.head.ends_at(self.settings.lifetimes.idle):
+            return None
+        reason = await self.why(claims.sub, claims.sid)
+        if reason is None and isinstance(claims, RefreshClaims) and now >= claims.exp:
+            return Code.SESSION_EXPIRED
+        return reason or Code.SESSION_ENDED
+
+    async def why(self, subject: str, sid: str) -> Code | None:
+        """The reason on the tombstone of a session, where there is one."""
+        return await self.store.reason(subject, sid)
+
+    async def end(self, subject: str, whose: Whose, sid: str = "", reason: Code = Code.REVOKED) -> int:
         check_subject(subject)
         if whose is not Whose.ALL and not is_session_id(sid):
             return 0  # before Redis: what a client sent in a path or a body may be anything
         with self._ending([sid]):
-            return await self.store.end(subject, whose, sid)
+            ended = await self.store.end(subject, whose, sid, reason)
+        self.background.changed(subject)
+        return ended
+
+    async def read_sessions(self, subject: str) -> list[Session]:
+        """The truth, for the mirror."""
+        async with self.store.patience():
+            return await self.sessions(subject)
 
     @contextmanager
     def _ending(self, sids: Sequence[str]) -> Iterator[None]:
@@ -192,20 +324,27 @@ class Engine:
         A head that leaves late, or after this process has ended sessions, looks at its record again: a slow endpoint never
         puts an old cookie over a newer one, nor hands out tokens of a session that it has ended itself (I13).
         """
+        wanted = delivery.handout
         elapsed = self.monotonic() - delivery.decided_at
         if elapsed <= self.settings.lifetimes.look_again and delivery.endings == self._endings:
-            return delivery.handout
+            return wanted
         head = delivery.record.head
         try:
             async with self.store.patience():
-                late = await self.store.look(
-                    delivery.subject, delivery.sid, delivery.handout, gen=head.gen, refresh_jti=head.refresh_jti
-                )
+                late = await self.store.look(delivery.subject, delivery.sid, wanted, gen=head.gen, refresh_jti=head.refresh_jti)
         except StoreUnavailable:
             return NOTHING
-        if late is Late.SEEN:
-            return delivery.handout._replace(cookie=False)
-        return delivery.handout if late is Late.UNSEEN else NOTHING
+        match late:
+            case Late.UNSEEN:
+                return wanted
+            case Late.SEEN:
+                return wanted._replace(cookie=False)
+            case Late.MOVED:  # a freshness token leaves as long as its session lives
+                return NOTHING._replace(fresh=wanted.fresh)
+            case Late.GONE:
+                return NOTHING
+            case _:
+                assert_never(late)
 
     def access_token(self, delivery: Delivery) -> str:
         return self.codec.access_token(delivery.subject, delivery.sid, delivery.record)
@@ -215,6 +354,18 @@ class Engine:
         head = delivery.record.head
         lasts = head.ends_at(self.settings.lifetimes.idle) - head.refresh_issued
         return self.codec.refresh_token(delivery.subject, delivery.sid, delivery.record), lasts
+
+    def fresh_token(self, delivery: Delivery) -> str:
+        return self.codec.fresh_token(delivery.sid, delivery.record.head.auth_time, self.settings.fresh)
+
+    def _visit(self, source: Source, *, passed: bool) -> Visit:
+        return Visit(
+            address=source.address,
+            network=network_of(source.address, self.settings.risk),
+            device=fingerprint(source.device),
+            held=source.held,
+            passed=passed,
+        )
 
     def _deliver(self, subject: str, sid: str, record: Record, handed_out: Handout) -> Delivery:
         return Delivery(
@@ -240,6 +391,12 @@ class Engine:
             logger.warning("reuse detected: session %s was ended (%s token)", claims.sid, presented.value)
         elif presented in {Presented.TWIN, Presented.AHEAD}:
             logger.warning("the store lost a write: session %s, %s token, %s", claims.sid, presented.value, outcome.value)
+
+
+def _known(record: Record | None) -> Record:
+    if record is None:  # a judgement is of a record
+        raise StoreUnavailable
+    return record
 
 
 def identity_of(subject: str, sid: str, record: Record) -> Identity:

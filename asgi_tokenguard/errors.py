@@ -10,8 +10,11 @@ TokenGuardError
 └── Refusal                  an answer: a status, a stable code, a sentence
     ├── DuplicateCredentials 400  two tokens of one kind in one request
     ├── NotAuthenticated     401  no token, or none that counts
+    ├── StepUpRequired       401  the user has to prove who they are once more (RFC 9470)
     ├── CrossSiteRequest     403  a cookie alone does not carry this across sites (I1)
     ├── CannotReceive        403  this caller could not receive what login() hands out (I12)
+    ├── SubjectMismatch      403  another user was confirmed than the session's
+    ├── NoSuchSession        404  the user has no live session of that id
     └── StoreUnavailable     503  Redis did not answer in time (I5)
 
 Each carries facts as fields; none carries a token, a key or an address.  What is an answer is a Starlette
@@ -157,6 +160,26 @@ class NotAuthenticated(Refusal):
         super().__init__(code, headers={"WWW-Authenticate": challenge})
 
 
+class StepUpRequired(Refusal):
+    """
+    The user has to prove who they are once more; *max_age* says how many seconds ago at most, *reason* why.
+
+    The answer is the challenge of RFC 9470 section 3.
+    """
+
+    status = 401
+
+    def __init__(self, max_age: int, reason: str = "not_fresh") -> None:
+        code = Code.STEP_UP_REQUIRED
+        challenge = f'Bearer error="insufficient_user_authentication", error_description="{DETAIL[code]}", max_age="{max_age}"'
+        super().__init__(code, headers={"WWW-Authenticate": challenge})
+        self.max_age = max_age
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[StepUpRequired], tuple[int, str]]:  # type: ignore[override]
+        return type(self), (self.max_age, self.reason)
+
+
 class CrossSiteRequest(Refusal):
     """A cookie alone does not carry this request across sites (I1), nor may a foreign page log its visitor in."""
 
@@ -172,6 +195,24 @@ class CannotReceive(Refusal):
     status = 403
 
     def __init__(self, code: Code = Code.CANNOT_RECEIVE) -> None:
+        super().__init__(code)
+
+
+class SubjectMismatch(Refusal):
+    """`reauthenticated()` named another user than the session's: nothing was changed."""
+
+    status = 403
+
+    def __init__(self, code: Code = Code.SUBJECT_MISMATCH) -> None:
+        super().__init__(code)
+
+
+class NoSuchSession(Refusal):
+    """This user has no live session of that id."""
+
+    status = 404
+
+    def __init__(self, code: Code = Code.NO_SUCH_SESSION) -> None:
         super().__init__(code)
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, Unpack, assert_never
 
 from asgi_tokenguard.core.callers import Caller
+from asgi_tokenguard.core.claims import RefreshClaims, check_subject
 from asgi_tokenguard.core.decisions import ACCESS_CODES, Access, refusal_code
+from asgi_tokenguard.core.endings import Ending
+from asgi_tokenguard.core.risk import Action
 from asgi_tokenguard.core.sessions import Session, pack_address
-from asgi_tokenguard.engine import Delivery, Engine, Identity, identity_in
-from asgi_tokenguard.errors import Code, NotAuthenticated
+from asgi_tokenguard.engine import Answer, Delivery, Engine, Identity, Source, identity_in
+from asgi_tokenguard.errors import Code, NotAuthenticated, StepUpRequired
+from asgi_tokenguard.events.mirror import reconcile
 from asgi_tokenguard.options import GuardOptions, settle
-from asgi_tokenguard.store.answers import Whose
+from asgi_tokenguard.store.answers import Presentation, Whose
 from asgi_tokenguard.store.patience import Patience
 from asgi_tokenguard.tokens import Fault
 
@@ -60,7 +64,16 @@ class TokenGuard:
             await self.engine.store.open()
 
     async def aclose(self) -> None:
-        """Close the connections of this event loop; a client that you passed stays open."""
+        """
+        Finish the work in the background (5 s at most), and close what belongs to this event loop: connections, locator, mirror.
+
+        A Redis client that you passed stays open.
+        """
+        settings = self.engine.settings
+        await self.engine.background.aclose()
+        for opened in (settings.mirror, settings.locator):
+            if opened is not None:
+                await opened.aclose()
         await self.engine.store.aclose()
 
     async def login(self, subject: str, claims: Mapping[str, Any] | None = None, *, ip_address: str | None = None) -> Tokens:
@@ -70,7 +83,9 @@ class TokenGuard:
         Raises `SubjectError` and `ClaimsError`.
         """
         async with self._patience():
-            _, delivery = await self.engine.login(subject, claims, caller=Caller.SCRIPT, address=pack_address(ip_address))
+            _, delivery = await self.engine.login(
+                subject, claims, caller=Caller.SCRIPT, source=Source(address=pack_address(ip_address))
+            )
         return self._tokens(delivery)
 
     async def authenticate(self, access_token: str) -> Identity:
@@ -80,27 +95,62 @@ class TokenGuard:
             raise NotAuthenticated(Code.INVALID_TOKEN)
         async with self._patience():
             access = await self.engine.judge(claims)
-        if access is not Access.LIVE:
-            raise NotAuthenticated(ACCESS_CODES[access])
-        return identity_in(claims)
+            if access is Access.LIVE:
+                return identity_in(claims)
+            reason = await self.engine.why(claims.sub, claims.sid) if access is Access.ENDED else None
+        raise NotAuthenticated(reason or ACCESS_CODES[access])
 
     async def rotate(self, refresh_token: str, *, ip_address: str | None = None) -> Tokens:
         """
         Present *refresh_token* to the rotation table.
 
-        Raises `NotAuthenticated`; its code `reuse_detected` says that the session was ended.
+        Where *ip_address* is given it is judged as that of a request.  Raises `NotAuthenticated`, whose code says why
+        (`reuse_detected`: the session was ended), and `StepUpRequired`.
         """
         claims = self.engine.codec.read_refresh(refresh_token)
         if isinstance(claims, Fault):
             raise NotAuthenticated(Code.INVALID_TOKEN)
+        source = None if ip_address is None else Source(address=pack_address(ip_address))
         async with self._patience():
-            outcome, _, delivery = await self.engine.present(claims, Caller.SCRIPT, pack_address(ip_address))
-        code = refusal_code(outcome)
+            answer = await self.engine.present(claims, Caller.SCRIPT, source)
+        if answer.found is not None and source is not None:
+            answer = await self._judged(claims, answer.found, source)
+        code = refusal_code(answer.outcome)
         if code is not None:
             raise NotAuthenticated(code)
-        if delivery is None:
+        if answer.delivery is None:
             return Tokens(session_id=claims.sid, access_token=None, refresh_token=None)
-        return self._tokens(delivery)
+        return self._tokens(answer.delivery)
+
+    async def _judged(self, claims: RefreshClaims, found: Presentation, source: Source) -> Answer:
+        verdict = await self.engine.weigh(claims, found, source)
+        async with self._patience():
+            match verdict.action:
+                case Action.PROCEED:
+                    return await self.engine.present(claims, Caller.SCRIPT, source, passed=True)
+                case Action.STEP_UP:
+                    raise StepUpRequired(self.engine.settings.fresh, verdict.reason)
+                case Action.REVOKE:
+                    await self.engine.end(claims.sub, Whose.ONE, claims.sid)
+                    raise NotAuthenticated(Code.REVOKED)
+                case _:
+                    assert_never(verdict.action)
+
+    async def endings(self, subject: str) -> list[Ending]:
+        """Why sessions of *subject* have ended in the last 24 hours, the latest first."""
+        check_subject(subject)
+        async with self._patience():
+            found = await self.engine.store.endings(subject)
+        return sorted(found, key=lambda ending: ending.at, reverse=True)
+
+    async def reconcile(self) -> int:
+        """
+        Make every row of the mirror equal to the truth; how many users were looked at.
+
+        To be run now and then: sessions that expire or are deleted by hand end without a word.
+        """
+        mirror = self.engine.settings.mirror
+        return 0 if mirror is None else await reconcile(mirror, self.engine.read_sessions)
 
     async def sessions(self, subject: str) -> list[Session]:
         """Every live session of *subject*, the one seen last first."""

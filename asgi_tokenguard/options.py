@@ -5,23 +5,35 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Required, TypedDict, TypeVar
 
+from asgi_tokenguard.core.address import TrustedProxies
 from asgi_tokenguard.core.callers import normal_origin
 from asgi_tokenguard.core.cookie import RefreshCookie
+from asgi_tokenguard.core.doubts import Watch
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.paths import Paths, Patterns
+from asgi_tokenguard.core.risk import RiskPolicy
 from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.keys import Key, KeySet
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from asgi_tokenguard.events.mirror import Mirror
+    from asgi_tokenguard.geo import Locator
+
 T = TypeVar("T")
 
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
+# OWASP's Session Management Cheat Sheet asks for re-authentication before sensitive actions; GitHub's sudo mode lasts 2 hours,
+# Google's minutes.  We take the short end: a password prompt more costs little, and thieves wait.
+FRESH: Final = 300
+# A script that logs in each minute would pile up 21,600 sessions in the 15 days of an idle lifetime (P60).
+MAX_SESSIONS: Final = 100
 # Schemes of Authorization that people write alone.
 _SCHEMES: Final = frozenset({"bearer", "basic", "token", "jwt", "dpop"})
 # Names that mean something else to servers, proxies or us.
@@ -75,6 +87,20 @@ class GuardOptions(TypedDict, total=False):
     """The response header that hands a new access token out.  Default: `"X-New-Access-Token"`."""
     trusted_origins: Iterable[str]
     """Other origins that may send unsafe requests on the cookie and read tokens.  Default: none."""
+    trusted_proxies: Iterable[str]
+    """Addresses, networks or `"unix"` whose forwarded headers count.  Default: none."""
+    reauthentication: Iterable[str]
+    """Paths that a caller of whom step-up is demanded may still reach: where the password is asked for.  Default: none."""
+    fresh: int | timedelta
+    """Seconds for which a login or re-authentication counts as fresh.  Default: 300."""
+    max_sessions: int
+    """Live sessions of one user; the one rotated longest ago ends when one more starts.  Default: 100."""
+    locator: Locator
+    """Where locations come from: `MaxMindLocator`, `HttpLocator`, `FixedLocator`.  Default: none, nothing is judged by place."""
+    risk: RiskPolicy
+    """What a change of address leads to.  Default: `RiskPolicy()`."""
+    mirror: Mirror
+    """A table of sessions in your own database, written off the request path: `SqlMirror`.  Default: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +118,23 @@ class Settings:
     access_scheme: str | None  # lower case; None: the header is the token
     new_token_header: bytes
     trusted_origins: frozenset[str]
+    trusted_proxies: TrustedProxies
+    reauthentication: Patterns
+    fresh: int  # seconds
+    max_sessions: int
+    locator: Locator | None
+    risk: RiskPolicy
+    mirror: Mirror | None
+
+    @property
+    def watch(self) -> Watch:
+        """What of an accepted cookie's visit is doubted."""
+        return Watch(
+            network=self.locator is not None,
+            device=bool(self.risk.rules),
+            linger_after_ms=round(self.risk.linger_after * 1000),
+            linger_generations=self.risk.linger_generations,
+        )
 
 
 def settle(options: Mapping[str, Any]) -> Settings:
@@ -112,6 +155,13 @@ def settle(options: Mapping[str, Any]) -> Settings:
         access_scheme=access_scheme,
         new_token_header=_header_name("new_token_header", options.get("new_token_header", "X-New-Access-Token")).encode(),
         trusted_origins=_origins(options.get("trusted_origins", ())),
+        trusted_proxies=TrustedProxies.parse(options.get("trusted_proxies", ())),
+        reauthentication=Patterns.parse("reauthentication", options.get("reauthentication", ())),
+        fresh=_fresh(options.get("fresh", FRESH)),
+        max_sessions=_max_sessions(options.get("max_sessions", MAX_SESSIONS)),
+        locator=_protocol("locator", options.get("locator"), ("locate", "aclose"), "FixedLocator({...})"),
+        risk=_instance("risk", options.get("risk", RiskPolicy()), RiskPolicy),
+        mirror=_protocol("mirror", options.get("mirror"), ("sync", "subjects", "aclose"), "SqlMirror(engine)"),
     )
 
 
@@ -156,6 +206,28 @@ def _paths(options: Mapping[str, Any]) -> Paths:
     if both:
         raise ConfigurationError("optional", f"{both[0]!r} is public as well", "name it in one of the two")
     return Paths(public=public, optional=optional, required=required)
+
+
+def _fresh(value: object) -> int:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    # An hour: who is asked for a password less often than that is not asked for it at all.
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1 <= seconds <= 3600 or seconds % 1:  # noqa: PLR2004
+        raise ConfigurationError("fresh", f"{value!r} is out of range", "give whole seconds from 1 to 3600, or a timedelta")
+    return int(seconds)
+
+
+def _max_sessions(value: object) -> int:
+    # A login looks at all sessions of its user in one script, which takes 3 ms at two thousand.
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10_000:  # noqa: PLR2004
+        raise ConfigurationError("max_sessions", f"{value!r} is out of range", "give a whole number from 1 to 10,000")
+    return value
+
+
+def _protocol(option: str, value: Any, methods: Iterable[str], example: str) -> Any:
+    if value is not None and (isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in methods)):
+        wanted = ", ".join(methods)
+        raise ConfigurationError(option, f"a {type(value).__name__} has not {wanted}", f"pass {option}={example}")
+    return value
 
 
 def _namespace(value: object) -> str:

@@ -18,7 +18,15 @@ from typing import Any, Final
 from jwt import PyJWS
 from jwt.exceptions import PyJWTError
 
-from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, load_claims, read_access, read_refresh
+from asgi_tokenguard.core.claims import (
+    AccessClaims,
+    FreshClaims,
+    RefreshClaims,
+    load_claims,
+    read_access,
+    read_fresh,
+    read_refresh,
+)
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.records import Record, ulid_text
 from asgi_tokenguard.keys import MINIMUM_BYTES, Key, KeySet
@@ -36,6 +44,7 @@ class Kind(Enum):
 
     ACCESS = "at+jwt"
     REFRESH = "rt+jwt"
+    FRESH = "fr+jwt"  # freshness alone: neither of the others carries or yields it (I16)
 
 
 class Fault(Enum):
@@ -73,6 +82,10 @@ class Codec:
         }
         return self._mint(Kind.REFRESH, {"sub": subject, "sid": sid, "gen": head.gen, **own})
 
+    def fresh_token(self, sid: str, issued: int, lasts: int) -> str:
+        """The proof, for *lasts* seconds, that the user of *sid* has shown who they are at *issued*."""
+        return self._mint(Kind.FRESH, {"sid": sid, "iat": issued, "exp": issued + lasts})
+
     def read_access(self, token: str) -> AccessClaims | Fault:
         payload = self._verified(token, Kind.ACCESS)
         return payload if isinstance(payload, Fault) else read_access(payload) or Fault.BAD
@@ -80,6 +93,10 @@ class Codec:
     def read_refresh(self, token: str) -> RefreshClaims | Fault:
         payload = self._verified(token, Kind.REFRESH)
         return payload if isinstance(payload, Fault) else read_refresh(payload) or Fault.BAD
+
+    def read_fresh(self, token: str) -> FreshClaims | Fault:
+        payload = self._verified(token, Kind.FRESH)
+        return payload if isinstance(payload, Fault) else read_fresh(payload) or Fault.BAD
 
     def _mint(self, kind: Kind, payload: Mapping[str, Any]) -> str:
         key = self._signing

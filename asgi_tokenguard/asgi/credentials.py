@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from asgi_tokenguard.core.address import forwarded_scheme
 from asgi_tokenguard.core.callers import CONTRADICTION, Signs
 from asgi_tokenguard.errors import DuplicateCredentials
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from asgi_tokenguard.options import Settings
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
+
+FRESH_HEADER: Final = b"x-fresh-token"
 
 _SIGNS: Final = {
     b"host": "host",
@@ -56,7 +59,18 @@ def refresh_token(headers: RawHeaders, settings: Settings) -> str | None:
     return values[0] if values else None
 
 
-def signs(scope: Scope) -> Signs:
+def fresh_token(headers: RawHeaders, settings: Settings) -> str | None:
+    """The freshness token, from its cookie or from the header for native apps; raises `DuplicateCredentials` for two."""
+    headers = list(headers)
+    lines = [value.decode("latin-1") for name, value in headers if name == b"cookie"]
+    values = settings.cookie.values(lines, settings.cookie.fresh_name)
+    values += [value.decode("latin-1").strip(" ") for name, value in headers if name == FRESH_HEADER]
+    if len(values) > 1:
+        raise DuplicateCredentials
+    return values[0] if values else None
+
+
+def signs(scope: Scope, settings: Settings) -> Signs:
     """The headers by which the caller is recognised."""
     found: dict[str, Any] = {}
     event_stream = rotation_off = False
@@ -72,7 +86,7 @@ def signs(scope: Scope) -> Signs:
         method=scope["method"].upper(),
         event_stream=event_stream,
         rotation_off=rotation_off,
-        over_tls=scope.get("scheme") == "https",
+        over_tls="https" in {scope.get("scheme"), forwarded_scheme(scope, settings.trusted_proxies)},
         **found,
     )
 

@@ -10,12 +10,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tokenguard.asgi import credentials, gate, responses
-from asgi_tokenguard.auth import enter
-from asgi_tokenguard.core.callers import Provenance, Signs, login_caller, provenance
+from asgi_tokenguard.auth import enter, presented_identity
+from asgi_tokenguard.core.callers import Caller, Kind, Provenance, Signs, kind, login_caller, provenance
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims
-from asgi_tokenguard.core.decisions import may_log_in, may_ride_on_cookie
+from asgi_tokenguard.core.decisions import may_log_in, may_ride_on_cookie, refusal_code
 from asgi_tokenguard.core.paths import Openness
-from asgi_tokenguard.errors import CannotReceive, CrossSiteRequest, Refusal, ResponseStarted
+from asgi_tokenguard.errors import (
+    CannotReceive,
+    Code,
+    CrossSiteRequest,
+    NotAuthenticated,
+    Refusal,
+    ResponseStarted,
+    StepUpRequired,
+    SubjectMismatch,
+)
 from asgi_tokenguard.store.answers import Whose
 
 if TYPE_CHECKING:
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from asgi_tokenguard.core.rotation import Handout
     from asgi_tokenguard.core.sessions import Session
     from asgi_tokenguard.engine import Delivery, Engine, Identity
 
@@ -33,7 +43,7 @@ TARGETED_CACHE_CONTROL: Final = frozenset({b"cdn-cache-control", b"surrogate-con
 class Exchange:
     """One request: remembers what to add to the response head."""
 
-    __slots__ = ("_clears", "_delivery", "_engine", "_made", "_scope", "_send", "_started")
+    __slots__ = ("_clears", "_delivery", "_engine", "_made", "_pending", "_scope", "_send", "_started")
 
     def __init__(self, engine: Engine, scope: Scope, send: Send) -> None:
         self._engine = engine
@@ -43,6 +53,7 @@ class Exchange:
         self._clears = False
         self._started = False
         self._made: dict[str, str] = {}
+        self._pending: gate.Pending | None = None
 
     async def run(self, app: ASGIApp, receive: Receive) -> None:
         try:
@@ -50,8 +61,8 @@ class Exchange:
         except Refusal as refusal:
             await responses.answer(refusal, self._send)
             return
-        self._delivery = admission.delivery
-        enter(self._scope, self, admission.identity)
+        self._delivery, self._pending = admission.delivery, admission.pending
+        enter(self._scope, self, admission.identity, None if admission.pending is None else admission.pending.reason)
         await self._serve(app, receive)
 
     async def _admission(self) -> gate.Admission:
@@ -92,21 +103,34 @@ class Exchange:
 
     async def _additions(self) -> list[tuple[bytes, bytes]]:
         """What the response head carries besides the app's own headers: appended, never put in their place."""
-        engine, delivery = self._engine, self._delivery
-        added = []
+        delivery = self._delivery
+        cookie = self._engine.settings.cookie
         if delivery is not None:
-            leaving = await engine.leaving(delivery)
-            if leaving.token:
-                name = engine.settings.new_token_header
-                added.append((name.lower(), engine.access_token(delivery).encode()))
-                added.append((b"access-control-expose-headers", name))
-            if leaving.cookie:
-                token, max_age = engine.refresh_token(delivery)
-                added.append((b"set-cookie", engine.settings.cookie.carry(token, max_age).encode()))
+            added = self._handed_out(delivery, await self._engine.leaving(delivery))
         elif self._clears:
-            added.append((b"set-cookie", engine.settings.cookie.clear().encode()))
+            added = [(b"set-cookie", cookie.clear().encode()), (b"set-cookie", cookie.carry_fresh("", 0).encode())]
+        else:
+            added = []
         if added:
             added.append((b"cache-control", b"no-store"))
+        return added
+
+    def _handed_out(self, delivery: Delivery, leaving: Handout) -> list[tuple[bytes, bytes]]:
+        engine, added = self._engine, []
+        if leaving.token:
+            name = engine.settings.new_token_header
+            added.append((name.lower(), engine.access_token(delivery).encode()))
+            added.append((b"access-control-expose-headers", name))
+        if leaving.cookie:
+            token, max_age = engine.refresh_token(delivery)
+            added.append((b"set-cookie", engine.settings.cookie.carry(token, max_age).encode()))
+        if leaving.fresh:
+            proof = engine.fresh_token(delivery)
+            added.append((b"set-cookie", engine.settings.cookie.carry_fresh(proof, engine.settings.fresh).encode()))
+            # For programs that keep no cookies.  Never for a page: its scripts, and whoever gets one in, must not read it.
+            signs, where = self._provenance()
+            if where is Provenance.UNSTATED and kind(signs) is Kind.BARE:
+                added.append((b"x-new-fresh-token", proof.encode()))
         return added
 
     async def login(self, subject: str, claims: Mapping[str, Any] | None, *, keep_session: bool, cross_site: bool) -> None:
@@ -119,12 +143,11 @@ class Exchange:
             raise CannotReceive
         # A login earlier in this request ends in any case: its tokens will never leave, so nobody would hold it.
         brought = self._made if keep_session else self._brought()
-        address = gate.peer_address(self._scope)
         async with self._engine.store.patience():
             identity, self._delivery = await self._engine.login(
-                subject, claims, caller=as_caller, address=address, brought=brought
+                subject, claims, caller=as_caller, source=gate.source(self._scope, self._engine), brought=brought
             )
-        self._clears = False
+        self._clears, self._pending = False, None
         self._made = {identity.session_id: subject}
         enter(self._scope, self, identity)
 
@@ -140,7 +163,7 @@ class Exchange:
             raise CrossSiteRequest
         async with self._engine.store.patience():
             for sid, owner in self._brought().items():
-                await self._engine.end(owner, Whose.ONE, sid)
+                await self._engine.end(owner, Whose.ONE, sid, Code.LOGGED_OUT)
         self._delivery, self._clears, self._made = None, True, {}
         enter(self._scope, self, None)
 
@@ -148,12 +171,66 @@ class Exchange:
         async with self._engine.store.patience():
             return await self._engine.sessions(identity.subject, current=identity.session_id)
 
+    async def end(self, identity: Identity, whose: Whose, sid: str) -> int:
+        """End sessions of the user; where the current one is among them, nothing of its tokens leaves, and nobody is left."""
+        ends_current = whose is Whose.ALL or (whose is Whose.ONE and sid == identity.session_id)
+        if ends_current:
+            self._refuse_if_started()
+        async with self._engine.store.patience():
+            ended = await self._engine.end(identity.subject, whose, sid)
+        if ends_current:
+            self._delivery, self._made = None, {}
+            enter(self._scope, self, None)
+        return ended
+
+    async def reauthenticated(self, subject: str) -> None:
+        self._refuse_if_started()
+        identity = presented_identity(self._scope)
+        if subject != identity.subject:
+            raise SubjectMismatch
+        signs, where = self._provenance()
+        as_caller = login_caller(signs, where)
+        if not as_caller.takes_cookie:
+            raise CannotReceive
+        async with self._engine.store.patience():
+            if self._pending is not None:
+                await self._pass(self._pending, as_caller)
+            identity, self._delivery = await self._engine.reauthenticated(identity, as_caller, self._delivery)
+        self._pending = None
+        enter(self._scope, self, identity)
+
+    async def _pass(self, pending: gate.Pending, as_caller: Caller) -> None:
+        """Let in the cookie that was doubted, now that its user has proved who they are."""
+        answer = await self._engine.present(pending.claims, as_caller, pending.source, passed=True)
+        code = refusal_code(answer.outcome)
+        if code is not None:
+            raise NotAuthenticated(code)
+        self._delivery = answer.delivery
+
+    async def require_fresh(self, identity: Identity, max_age: float | None) -> None:
+        engine, most = self._engine, self._engine.settings.fresh
+        limit = most if max_age is None else min(max_age, most)
+        token = credentials.fresh_token(self._scope["headers"], engine.settings)
+        async with engine.store.patience():
+            if self._delivery is not None and self._delivery.handout.fresh and self._delivery.sid == identity.session_id:
+                await engine.require_live(identity)  # proved within this very request
+            elif not await engine.is_fresh(identity, token, limit):
+                raise StepUpRequired(int(limit))
+
+    async def ended(self) -> Code | None:
+        access, refresh = self._tokens()
+        claims = refresh or access
+        if claims is None:
+            return None
+        async with self._engine.store.patience():
+            return await self._engine.ended(claims)
+
     def _refuse_if_started(self) -> None:
         if self._started:
             raise ResponseStarted("the response head has left; call this before the response starts")
 
     def _provenance(self) -> tuple[Signs, Provenance]:
-        signs = credentials.signs(self._scope)
+        signs = credentials.signs(self._scope, self._engine.settings)
         return signs, provenance(signs, self._engine.settings.trusted_origins)
 
     def _tokens(self) -> tuple[AccessClaims | None, RefreshClaims | None]:

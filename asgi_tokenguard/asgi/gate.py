@@ -6,27 +6,60 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from asgi_tokenguard.asgi import credentials
 from asgi_tokenguard.asgi.responses import refusal_for
-from asgi_tokenguard.core.callers import caller, provenance
+from asgi_tokenguard.core.address import packed_client_address, peer_is_trusted
+from asgi_tokenguard.core.callers import Caller, caller, provenance
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims
-from asgi_tokenguard.core.decisions import Accept, Access, Cookie, Facts, Pass, Reject, Rotate, conclude, decide
+from asgi_tokenguard.core.decisions import (
+    Accept,
+    Access,
+    Cookie,
+    Facts,
+    Pass,
+    Reject,
+    Rotate,
+    StepUp,
+    conclude,
+    decide,
+    judged,
+)
+from asgi_tokenguard.core.devices import device_headers
 from asgi_tokenguard.core.paths import Openness
-from asgi_tokenguard.core.sessions import pack_address
-from asgi_tokenguard.engine import identity_in
-from asgi_tokenguard.errors import Code
+from asgi_tokenguard.engine import Source, identity_in, identity_of
+from asgi_tokenguard.errors import Code, StepUpRequired
+from asgi_tokenguard.store.answers import Whose
 from asgi_tokenguard.tokens import Fault
 
 if TYPE_CHECKING:
     from starlette.types import Scope
 
     from asgi_tokenguard.core.decisions import Decision
-    from asgi_tokenguard.engine import Delivery, Engine, Identity
+    from asgi_tokenguard.engine import Answer, Delivery, Engine, Identity
+    from asgi_tokenguard.store.answers import Presentation
+
+
+class Pending(NamedTuple):
+    """A cookie that counts once its user has proved who they are; nothing has changed for it yet."""
+
+    reason: str
+    claims: RefreshClaims
+    source: Source
 
 
 class Admission(NamedTuple):
-    """Who the request is from (None: nobody), and what its answer is to carry."""
+    """Who the request is from (None: nobody), what its answer is to carry, and whether its user has to prove who they are."""
 
     identity: Identity | None = None
     delivery: Delivery | None = None
+    pending: Pending | None = None
+
+
+class Doubted(NamedTuple):
+    """What is to be judged before the request goes on."""
+
+    facts: Facts
+    claims: RefreshClaims
+    source: Source
+    found: Presentation
 
 
 NOBODY = Admission()
@@ -34,15 +67,30 @@ NOBODY = Admission()
 
 def openness(scope: Scope, engine: Engine) -> Openness:
     found = engine.settings.paths.openness(scope["path"], scope.get("raw_path"), scope.get("root_path", ""))
-    if found is not Openness.REQUIRED and any(name == b"daphne-root-path" for name, _ in scope["headers"]):
-        # Daphne believes this header, whoever sends it: `/admin` with `/admin` as its root would be `/`.
-        return engine.settings.paths.fallback
-    return found
+    return engine.settings.paths.fallback if found is not Openness.REQUIRED and _chooses_root(scope) else found
 
 
-def peer_address(scope: Scope) -> bytes:
-    client = scope.get("client")  # a pair, in some servers a list; None for a unix socket
-    return pack_address(str(client[0])) if client else b""
+def takes_pending(scope: Scope, engine: Engine) -> bool:
+    """Whether a caller of whom step-up is demanded may reach this path."""
+    patterns = engine.settings.reauthentication
+    return patterns.opens(scope["path"], scope.get("raw_path"), scope.get("root_path", "")) and not _chooses_root(scope)
+
+
+def _chooses_root(scope: Scope) -> bool:
+    # Daphne believes this header, whoever sends it: `/admin` with `/admin` as its root would be `/`.
+    return any(name == b"daphne-root-path" for name, _ in scope["headers"])
+
+
+def source(scope: Scope, engine: Engine, *, held: int | None = None) -> Source:
+    """Where a request comes from."""
+    trusted = engine.settings.trusted_proxies
+    off = credentials.signs(scope, engine.settings).rotation_off
+    return Source(
+        address=packed_client_address(scope, trusted),
+        device=device_headers(scope["headers"]),
+        held=held,
+        rotation_off=off and not peer_is_trusted(scope, trusted),
+    )
 
 
 async def admit(scope: Scope, engine: Engine) -> Admission:
@@ -52,10 +100,16 @@ async def admit(scope: Scope, engine: Engine) -> Admission:
     Raises the `Refusal` that is the answer.  Without a token that verifies, Redis is not asked (I14).
     """
     async with engine.store.patience():  # one for both tokens: the way in takes no longer than `timeout` in all
-        return await _admit(scope, engine)
+        found = await _admit(scope, engine)
+    if isinstance(found, Admission):
+        return found
+    # Without patience: looking a place up is not waiting for Redis, and a slow locator is no outage.
+    verdict = await engine.weigh(found.claims, found.found, found.source)
+    async with engine.store.patience():
+        return await _carry_out_judged(judged(found.facts, verdict), found, scope, engine)
 
 
-async def _admit(scope: Scope, engine: Engine) -> Admission:
+async def _admit(scope: Scope, engine: Engine) -> Admission | Doubted:
     token = credentials.access_token(scope["headers"], engine.settings)
     claims = None if token is None else engine.codec.read_access(token)
     access = await _judge(claims, engine)
@@ -66,7 +120,13 @@ async def _admit(scope: Scope, engine: Engine) -> Admission:
         refresh = credentials.refresh_token(scope["headers"], engine.settings)
     shown = None if refresh is None else engine.codec.read_refresh(refresh)
     facts = _facts(scope, engine, access, claims, shown)
-    return await _carry_out(decide(facts), facts, shown, scope, engine)
+    decision = decide(facts)
+    if decision == Reject(code=Code.SESSION_ENDED) and isinstance(claims, AccessClaims):
+        decision = Reject(code=await engine.why(claims.sub, claims.sid) or Code.SESSION_ENDED)
+    if isinstance(decision, Rotate) and isinstance(shown, RefreshClaims):
+        held = claims.gen if isinstance(claims, AccessClaims) and facts.same_session else None
+        return await _present(decision.caller, facts, shown, source(scope, engine, held=held), engine)
+    return _carry_out(decision)
 
 
 async def _judge(claims: AccessClaims | Fault | None, engine: Engine) -> Access:
@@ -90,7 +150,7 @@ def _facts(
     claims: AccessClaims | Fault | None,
     shown: RefreshClaims | Fault | None,
 ) -> Facts:
-    signs = credentials.signs(scope)
+    signs = credentials.signs(scope, engine.settings)
     where = provenance(signs, engine.settings.trusted_origins)
     same_session = other_subject = False
     if isinstance(claims, AccessClaims) and isinstance(shown, RefreshClaims):
@@ -118,13 +178,15 @@ def _cookie(shown: RefreshClaims | Fault | None, engine: Engine) -> Cookie:
     return Cookie.EXPIRED if clock.is_synced and clock.now_ms() // 1000 >= shown.exp else Cookie.GENUINE
 
 
-async def _carry_out(
-    decision: Decision, facts: Facts, shown: RefreshClaims | Fault | None, scope: Scope, engine: Engine
-) -> Admission:
+async def _present(as_caller: Caller, facts: Facts, shown: RefreshClaims, where: Source, engine: Engine) -> Admission | Doubted:
+    answer = await engine.present(shown, as_caller, where)
+    if answer.found is not None and not facts.other_subject:
+        return Doubted(facts, shown, where, answer.found)
+    return _end_of(facts, answer)
+
+
+def _carry_out(decision: Decision) -> Admission:
     match decision:
-        case Rotate(caller=as_caller) if isinstance(shown, RefreshClaims):
-            outcome, identity, delivery = await engine.present(shown, as_caller, peer_address(scope))
-            return _end_of(conclude(facts, outcome), Admission(identity, delivery))
         case Reject(code=code):
             raise refusal_for(code)
         case Pass():
@@ -136,13 +198,33 @@ async def _carry_out(
             assert_never(decision)
 
 
-def _end_of(conclusion: Accept | Reject | Pass, admission: Admission) -> Admission:
+async def _carry_out_judged(
+    decision: Rotate | StepUp | Reject | Pass, doubted: Doubted, scope: Scope, engine: Engine
+) -> Admission:
+    claims = doubted.claims
+    match decision:
+        case Rotate(caller=as_caller):
+            # The table once more, from the start: a judgement takes time, and others go on meanwhile.
+            answer = await engine.present(claims, as_caller, doubted.source, passed=True)
+            return _end_of(doubted.facts, answer)
+        case StepUp(reason=reason):
+            if not takes_pending(scope, engine) or doubted.found.record is None:
+                raise StepUpRequired(engine.settings.fresh, reason)
+            identity = identity_of(claims.sub, claims.sid, doubted.found.record)
+            return Admission(identity, pending=Pending(reason, claims, doubted.source))
+        case Reject() | Pass():
+            await engine.end(claims.sub, Whose.ONE, claims.sid)
+            return _carry_out(decision)
+        case _:
+            assert_never(decision)
+
+
+def _end_of(facts: Facts, answer: Answer) -> Admission:
+    conclusion = conclude(facts, answer.outcome)
     match conclusion:
         case Accept():
-            return admission
-        case Reject(code=code):
-            raise refusal_for(code)
-        case Pass():
-            return NOBODY
+            return Admission(answer.identity, answer.delivery)
+        case Reject() | Pass():
+            return _carry_out(conclusion)
         case _:
             assert_never(conclusion)

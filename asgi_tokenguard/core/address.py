@@ -128,6 +128,11 @@ def forwarded_scheme(scope: Mapping[str, Any], trusted_proxies: TrustedProxies) 
     return readings.pop() if len(readings) == 1 else None
 
 
+def peer_is_trusted(scope: Mapping[str, Any], trusted_proxies: TrustedProxies) -> bool:
+    """Whether who is connected to the server is one of *trusted_proxies*."""
+    return _peer(scope, trusted_proxies)[1]
+
+
 def _client(scope: Mapping[str, Any], trusted: TrustedProxies) -> Address | None:
     peer, is_proxy = _peer(scope, trusted)
     return _told(scope, trusted) if is_proxy else peer

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from asgi_tokenguard.core.records import ulid_bytes
+from asgi_tokenguard.core.records import is_session_id, ulid_bytes
 from asgi_tokenguard.errors import ClaimsError, SubjectError
 
 # The token's own claims: RFC 7519 section 4.1, OpenID Connect's `sid` and `auth_time`, RFC 7800's `cnf`, and our `gen`.
@@ -58,6 +58,23 @@ def read_access(payload: object) -> AccessClaims | None:
 def read_refresh(payload: object) -> RefreshClaims | None:
     common = _common(payload)
     return None if common is None else RefreshClaims(**common)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreshClaims:
+    """What a freshness token says: that the user of session *sid* proved who they are at *iat* (I16)."""
+
+    sid: str
+    iat: int
+    exp: int
+
+
+def read_fresh(payload: object) -> FreshClaims | None:
+    if not isinstance(payload, dict) or not is_session_id(payload.get("sid")):
+        return None
+    if not (_is_counter(payload.get("iat")) and _is_counter(payload.get("exp"))):
+        return None
+    return FreshClaims(sid=payload["sid"], iat=payload["iat"], exp=payload["exp"])
 
 
 def check_subject(subject: object) -> str:

@@ -79,17 +79,34 @@ class RefreshCookie:
         """The `Set-Cookie` value that makes browsers forget the token."""
         return self._render("", 0)
 
-    def values(self, headers: Iterable[str]) -> list[str]:
+    @property
+    def fresh_name(self) -> str:
+        """The name of the cookie with the freshness token: `__Host-fresh` beside `__Host-refresh`."""
+        base = re.sub("^__(host|secure)-", "", self.name, flags=re.IGNORECASE)
+        name = "fresh" if base == "refresh" else f"{base}-fresh"
+        return name if self.unsafe_plain_http else f"__Host-{name}"
+
+    def carry_fresh(self, token: str, max_age: int) -> str:
         """
-        Every value under this name in *headers* (`Cookie` header values), without quotes.
+        The `Set-Cookie` value of a freshness token: of this host alone, and never sent from another site.
+
+        It is so whatever the refresh cookie's attributes are: nothing but the user's own clicks here needs it (I16).
+        """
+        secure = [] if self.unsafe_plain_http else ["Secure"]
+        parts = [f"{self.fresh_name}={token}", f"Max-Age={max_age}", "Path=/", *secure, "HttpOnly", "SameSite=Strict"]
+        return "; ".join(parts)
+
+    def values(self, headers: Iterable[str], name: str | None = None) -> list[str]:
+        """
+        Every value under this name (or *name*) in *headers* (`Cookie` header values), without quotes.
 
         All of them, since choosing one would let whoever planted a second cookie choose for us (I4).
         """
-        found = []
+        found, wanted = [], name or self.name
         for header in headers:
             for pair in header.split(";"):
-                name, equals, value = pair.strip(" \t").partition("=")
-                if equals and name == self.name:
+                key, equals, value = pair.strip(" \t").partition("=")
+                if equals and key == wanted:
                     found.append(_unquoted(value))
         return found
 

@@ -1,7 +1,7 @@
 """
 What a request meets.  Rule: who is let in, and on which credential, is decided by `decide` and `conclude` alone.
 
-The shell gathers facts, asks here, and carries out one of `Accept | Rotate | Reject | Pass`.
+The shell gathers facts, asks here, and carries out one of `Accept | Rotate | StepUp | Reject | Pass`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Final, assert_never
 
 from asgi_tokenguard.core.callers import SAFE_METHODS, Caller, Provenance
+from asgi_tokenguard.core.risk import Action, Verdict
 from asgi_tokenguard.core.rotation import Outcome
 from asgi_tokenguard.errors import Code
 
@@ -64,6 +65,13 @@ class Rotate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepUp:
+    """The user has to prove who they are first, for *reason*; where that is done, the request is served as pending."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
     """Refused with *code*."""
 
@@ -113,10 +121,30 @@ def decide(facts: Facts) -> Decision:
 
 def conclude(facts: Facts, outcome: Outcome | Code) -> Accept | Reject | Pass:
     """The decision after the rotation table, or after a *Code* that says why there was no record to ask it about."""
+    if outcome is Outcome.JUDGE and facts.other_subject:
+        return Reject(code=Code.SESSION_MISMATCH)
     code = refusal_code(outcome)
     if code is not None:
         return _unless_optional(facts, code)
     return Reject(code=Code.SESSION_MISMATCH) if facts.other_subject else Accept()
+
+
+def judged(facts: Facts, verdict: Verdict) -> Rotate | StepUp | Reject | Pass:
+    """
+    The decision after the risk policy.
+
+    Step-up is demanded on optional paths too: as nobody, a thief would be served what the app shows to all, and could not be
+    told from one.
+    """
+    match verdict.action:
+        case Action.PROCEED:
+            return Rotate(caller=facts.caller)
+        case Action.STEP_UP:
+            return StepUp(reason=verdict.reason)
+        case Action.REVOKE:
+            return _unless_optional(facts, Code.REVOKED)
+        case _:
+            assert_never(verdict.action)
 
 
 def refusal_code(outcome: Outcome | Code) -> Code | None:
@@ -128,6 +156,8 @@ def refusal_code(outcome: Outcome | Code) -> Code | None:
             return Code.REUSE_DETECTED
         case Outcome.REFUSE:
             return Code.SESSION_ENDED
+        case Outcome.JUDGE:
+            return Code.STEP_UP_REQUIRED
         case Code() as code:
             return code
         case _:

@@ -44,6 +44,12 @@ class Patterns:
     def match(self, path: str) -> bool:
         return path in self.exact or path.startswith(self.prefixes)
 
+    def opens(self, path: str, raw_path: bytes | None, root_path: str) -> bool:
+        """Whether *path* matches, and nobody could read it differently."""
+        return self.match(below_root(path, root_path)) and not (
+            is_odd(path, raw_path) or is_misplaced(path, raw_path, root_path)
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
@@ -60,14 +66,11 @@ class Paths:
 
     def openness(self, path: str, raw_path: bytes | None = None, root_path: str = "") -> Openness:
         """The openness of the decoded *path*; *raw_path* shows what decoding and routers have hidden."""
-        fallback = self.fallback
-        below = below_root(path, root_path)
-        found = Openness.PUBLIC if self.public.match(below) else fallback
-        if found is fallback and self.required and self.optional.match(below):
-            found = Openness.OPTIONAL
-        if found is fallback or is_odd(path, raw_path) or is_misplaced(path, raw_path, root_path):
-            return fallback
-        return found
+        if self.public.opens(path, raw_path, root_path):
+            return Openness.PUBLIC
+        if self.required and self.optional.opens(path, raw_path, root_path):
+            return Openness.OPTIONAL
+        return self.fallback
 
 
 def is_odd(path: str, raw_path: bytes | None) -> bool:

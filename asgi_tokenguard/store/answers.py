@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from asgi_tokenguard.core.doubts import Doubt
 from asgi_tokenguard.core.records import Record
 from asgi_tokenguard.core.rotation import Outcome, Presented
+from asgi_tokenguard.errors import Code
 
 
 class Late(Enum):
     """What the second look of I15 found."""
 
+    GONE = "gone"
     MOVED = "moved"
     SEEN = "seen"
     UNSEEN = "unseen"
@@ -27,8 +30,14 @@ class Whose(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presentation:
-    """What the rotation table did; *record* is None where the session is over."""
+    """
+    What the rotation table did; *record* is None where the session is over, and *reason* says what that is called.
+
+    *doubts* are those of the visit, also where it has passed.
+    """
 
     presented: Presented
     outcome: Outcome
     record: Record | None
+    doubts: frozenset[Doubt] = frozenset()
+    reason: Code | None = None

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.exceptions import ConnectionError, NoScriptError, RedisError  # noqa: A004 (redis-py's own)
 
 from asgi_tokenguard.core.callers import Caller
+from asgi_tokenguard.core.doubts import ANYONE, UNWATCHED, Doubt, Visit, Watch
+from asgi_tokenguard.core.endings import ALL, Ending, unpack_ending
 from asgi_tokenguard.core.lifetimes import Lifetimes
-from asgi_tokenguard.core.records import Record, decode, encode_tail, is_session_id
+from asgi_tokenguard.core.records import Record, decode, is_session_id
 from asgi_tokenguard.core.rotation import Handout, NewIds, Outcome, Presented, Shown
 from asgi_tokenguard.errors import Code, StoreUnavailable
 from asgi_tokenguard.store import scripts
@@ -18,14 +20,15 @@ from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.store.clock import RedisClock
 from asgi_tokenguard.store.connect import Connector
 from asgi_tokenguard.store.embedded import EmbeddedServerError
-from asgi_tokenguard.store.keyspace import session_key
+from asgi_tokenguard.store.keyspace import session_key, tombstone_key
 from asgi_tokenguard.store.patience import Outage, Patience
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 logger = logging.getLogger("asgi_tokenguard")
-
+# What a tombstone keeps of a User-Agent: a part has one byte of length, and this much tells one browser from another.
+LONGEST_AGENT: Final = 160
 # Why a script found no record.
 MISSING: Final = {b"gone": Code.SESSION_ENDED, b"expired": Code.SESSION_EXPIRED}
 
@@ -85,15 +88,36 @@ class RedisStore:
         raw = await self._read(read)
         return None if raw is None else self._record(sid, raw)
 
+    async def reason(self, subject: str, sid: str) -> Code | None:
+        """Why *sid* is over, where a tombstone tells it: one plain read."""
+        key = tombstone_key(self._namespace, subject)
+
+        async def read(client: Any) -> Any:
+            return await client.execute_command("HMGET", key, sid, ALL)
+
+        for raw in await self._read(read):
+            ending = None if raw is None else unpack_ending(sid, raw)
+            if ending is not None:
+                return ending.reason
+        return None
+
     async def see(self, subject: str, sid: str, *, gen: int, access_jti: bytes) -> bool:
         """Mark the generation of a live access token as seen; False where that token is not live any more."""
         reply = await self._run(scripts.SEE, subject, sid, gen, access_jti, self._lifetimes.idle)
         return bool(reply[1])
 
     async def login(
-        self, subject: str, sid: str, new: NewIds, *, claims: bytes, address: bytes, ends: Iterable[str] = ()
+        self,
+        subject: str,
+        sid: str,
+        new: NewIds,
+        *,
+        claims: bytes,
+        visit: Visit = ANYONE,
+        ends: Iterable[str] = (),
+        most: int = 2**31,
     ) -> Record:
-        """Start session *sid* and end the sessions *ends* of the same user."""
+        """Start session *sid*, and end the sessions *ends* of the same user and those that are more than *most*."""
         lifetimes = self._lifetimes
         reply = await self._run(
             scripts.LOGIN,
@@ -104,12 +128,25 @@ class RedisStore:
             new.refresh,
             lifetimes.idle,
             lifetimes.absolute,
-            encode_tail(claims, address),
+            claims,
+            visit.address,
+            visit.network,
+            visit.device,
+            most,
         )
         return _ours(self._record(sid, reply[1]))
 
     async def present(
-        self, subject: str, sid: str, shown: Shown, *, caller: Caller, new: NewIds, address: bytes
+        self,
+        subject: str,
+        sid: str,
+        shown: Shown,
+        *,
+        caller: Caller,
+        new: NewIds,
+        visit: Visit = ANYONE,
+        watch: Watch = UNWATCHED,
+        user_agent: str = "",
     ) -> Presentation | Code:
         """Present a genuine refresh token; a *Code* says why there is no session."""
         lifetimes = self._lifetimes
@@ -126,15 +163,32 @@ class RedisStore:
             lifetimes.access,
             lifetimes.idle,
             lifetimes.grace_ms,
-            address,
+            visit.address,
+            visit.network,
+            visit.device,
+            -1 if visit.held is None else visit.held,
+            int(visit.passed),
+            int(visit is not ANYONE),
+            int(watch.network),
+            int(watch.device),
+            watch.linger_after_ms,
+            watch.linger_generations,
+            user_agent.encode("latin-1", "replace")[:LONGEST_AGENT],
         )
-        _, presented, outcome, raw = reply
+        _, presented, outcome, raw, words = reply
         if outcome in MISSING:
-            return MISSING[outcome]
+            return Code(words.decode()) if words else MISSING[outcome]
         record = self._record(sid, raw) if raw else None
         if raw and record is None:
             return Code.SESSION_ENDED
-        return Presentation(presented=Presented(presented.decode()), outcome=Outcome(outcome.decode()), record=record)
+        reused = outcome == b"reuse"
+        return Presentation(
+            presented=Presented(presented.decode()),
+            outcome=Outcome(outcome.decode()),
+            record=record,
+            doubts=frozenset(Doubt(word.decode()) for word in words.split(b",") if word and not reused),
+            reason=Code(words.decode()) if reused else None,
+        )
 
     async def look(self, subject: str, sid: str, leaving: Handout, *, gen: int, refresh_jti: bytes) -> Late:
         """What of *leaving* may still leave (I15)."""
@@ -142,9 +196,9 @@ class RedisStore:
         reply = await self._run(scripts.LOOK, subject, sid, gen, refresh_jti, cookie, self._lifetimes.idle)
         return Late(reply[1].decode())
 
-    async def end(self, subject: str, whose: Whose, sid: str = "") -> int:
+    async def end(self, subject: str, whose: Whose, sid: str = "", reason: Code = Code.REVOKED) -> int:
         """End sessions of *subject*; the number of live ones that ended."""
-        reply = await self._run(scripts.END, subject, whose.value, sid, self._lifetimes.idle)
+        reply = await self._run(scripts.END, subject, whose.value, sid, self._lifetimes.idle, reason.value)
         return int(reply[1])
 
     async def sessions(self, subject: str) -> list[tuple[str, Record]]:
@@ -152,6 +206,17 @@ class RedisStore:
         found = [(sid.decode("latin-1"), raw) for sid, raw in zip(reply[1::2], reply[2::2], strict=True)]
         records = [(sid, self._record(sid, raw)) for sid, raw in found]
         return [(sid, record) for sid, record in records if record is not None]
+
+    async def describe(self, subject: str, sid: str, *, name: bytes, device: bytes, address: bytes, place: bytes) -> bool:
+        """Write what was found out of the device of that *name* and of *address*, where the session still has them."""
+        reply = await self._run(scripts.DESCRIBE, subject, sid, name, device, address, place, self._lifetimes.idle)
+        return bool(reply[1])
+
+    async def endings(self, subject: str) -> list[Ending]:
+        """What is remembered of the sessions of *subject* that have ended."""
+        reply = await self._run(scripts.EPITAPHS, subject)
+        found = (unpack_ending(sid.decode("latin-1"), raw) for sid, raw in zip(reply[1::2], reply[2::2], strict=True))
+        return [ending for ending in found if ending is not None]
 
     async def update_claims(self, subject: str, sid: str | None, claims: bytes, base: bytes) -> int:
         """Give one session, or all (None), new claims; the number of sessions that have them now."""
@@ -178,13 +243,13 @@ class RedisStore:
         return record
 
     async def _run(self, script: scripts.Script, subject: str, *args: str | bytes | int) -> list[Any]:
-        key = session_key(self._namespace, subject)
+        keys = (session_key(self._namespace, subject), tombstone_key(self._namespace, subject))
 
         async def evaluate(client: Any) -> Any:
             try:
-                return await client.execute_command("EVALSHA", script.sha, 1, key, *args)
+                return await client.execute_command("EVALSHA", script.sha, 2, *keys, *args)
             except NoScriptError:  # a new server, or its scripts were flushed; EVAL keeps the script as well
-                return await client.execute_command("EVAL", script.text, 1, key, *args)
+                return await client.execute_command("EVAL", script.text, 2, *keys, *args)
 
         reply: list[Any] = await self._ask(evaluate)
         self.clock.sync(reply[0])

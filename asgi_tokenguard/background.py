@@ -1,0 +1,63 @@
+"""What is done off the request path: device and place of a session are found out, and the mirror follows the truth."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from asgi_tokenguard.core.devices import DeviceHeaders, fingerprint, pack_device
+from asgi_tokenguard.core.places import pack_place
+from asgi_tokenguard.core.sessions import Session
+from asgi_tokenguard.events.outbox import Outbox
+from asgi_tokenguard.judgement import locate
+from asgi_tokenguard.user_agents import describe
+
+if TYPE_CHECKING:
+    from asgi_tokenguard.core.records import Record
+    from asgi_tokenguard.options import Settings
+    from asgi_tokenguard.store.redis import RedisStore
+
+# Stands in the record for a place that was looked for and is not known, so that it is not looked for again until the address
+# changes; it reads as no place.
+UNKNOWN_PLACE: Final = b"?"
+
+
+class Background:
+    """Puts jobs into an outbox; each method only notes what is to be done and returns at once."""
+
+    def __init__(self, settings: Settings, store: RedisStore, read: Callable[[str], Awaitable[list[Session]]]) -> None:
+        self.outbox = Outbox()
+        self._settings = settings
+        self._store = store
+        self._read = read
+
+    def describe(self, subject: str, sid: str, record: Record, headers: DeviceHeaders) -> None:
+        """Find out what *record* does not tell yet of its device and its place."""
+        wants_place = bool(record.address and not record.place and self._settings.locator is not None)
+        if wants_place or not record.device:
+            self.outbox.put(("describe", sid), lambda: self._describe(subject, sid, record, headers))
+        else:
+            self.changed(subject)
+
+    def changed(self, subject: str) -> None:
+        """Let the mirror follow: sessions of *subject* have begun, moved or ended."""
+        mirror = self._settings.mirror
+        if mirror is not None:
+            self.outbox.put(("mirror", subject), lambda: mirror.sync(subject, self._read))
+
+    async def aclose(self) -> None:
+        await self.outbox.aclose()
+
+    async def _describe(self, subject: str, sid: str, record: Record, headers: DeviceHeaders) -> None:
+        # In a thread: the parser's first import takes 100 ms.
+        device = b"" if record.device else pack_device(await asyncio.to_thread(describe, headers))
+        place = b""
+        if record.address and not record.place and self._settings.locator is not None:
+            found = await locate(self._settings, record.address)
+            place = UNKNOWN_PLACE if found is None else pack_place(found)
+        async with self._store.patience():
+            await self._store.describe(
+                subject, sid, name=fingerprint(headers), device=device, address=record.address, place=place
+            )
+        self.changed(subject)
