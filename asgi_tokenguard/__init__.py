@@ -8,7 +8,6 @@ from asgi_tokenguard.auth import Auth, get_auth
 from asgi_tokenguard.core.cookie import InsecureCookieWarning, RefreshCookie
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.sessions import Session
-from asgi_tokenguard.engine import Identity
 from asgi_tokenguard.errors import (
     CannotReceive,
     ClaimsError,
@@ -27,6 +26,7 @@ from asgi_tokenguard.errors import (
 from asgi_tokenguard.guard import TokenGuard, Tokens
 from asgi_tokenguard.keys import Key, KeySet
 from asgi_tokenguard.middleware import TokenGuardMiddleware
+from asgi_tokenguard.parcels import Identity
 
 __all__ = [
     "Auth",

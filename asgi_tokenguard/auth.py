@@ -14,7 +14,7 @@ from asgi_tokenguard.store.answers import Whose
 
 if TYPE_CHECKING:
     from asgi_tokenguard.core.sessions import Session
-    from asgi_tokenguard.engine import Identity
+    from asgi_tokenguard.parcels import Identity
 
 SCOPE_KEY: Final = "asgi_tokenguard"
 _NO_CLAIMS: Final[Mapping[str, Any]] = MappingProxyType({})

@@ -7,23 +7,23 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from asgi_tokenguard.background import Background
 from asgi_tokenguard.core.callers import Caller
-from asgi_tokenguard.core.claims import AccessClaims, FreshClaims, RefreshClaims, check_subject, dump_claims, load_claims
+from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, check_subject, dump_claims
 from asgi_tokenguard.core.decisions import Access
-from asgi_tokenguard.core.devices import DeviceHeaders, fingerprint
+from asgi_tokenguard.core.devices import fingerprint
 from asgi_tokenguard.core.doubts import ANYONE, Visit
 from asgi_tokenguard.core.records import Record, is_session_id, new_ulid, ulid_text
 from asgi_tokenguard.core.risk import Verdict, network_of
 from asgi_tokenguard.core.rotation import NOTHING, Handout, NewIds, Outcome, Presented, Shown, handout
 from asgi_tokenguard.core.sessions import Session, session_of
-from asgi_tokenguard.errors import Code, NotAuthenticated, StoreUnavailable
+from asgi_tokenguard.errors import Code, StoreUnavailable
 from asgi_tokenguard.judgement import weigh
 from asgi_tokenguard.options import Settings
+from asgi_tokenguard.parcels import NOWHERE, Answer, Delivery, Identity, Source, identity_of
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.tokens import Codec
 
@@ -33,59 +33,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("asgi_tokenguard")
 
 ENTROPY: Final = 10  # the random bytes of a ULID
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who a request is from: *claims* are the app's, *auth_time* is when the user last proved who they are (seconds)."""
-
-    subject: str
-    session_id: str
-    claims: Mapping[str, Any] = field(repr=False)
-    auth_time: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """
-    Where a request comes from: its packed *address* (or nothing) and what its headers tell of the device.
-
-    *held* is the generation of a genuine access token beside the cookie; *rotation_off* says that the caller asks not to be
-    rotated and is no trusted proxy.
-    """
-
-    address: bytes = b""
-    device: DeviceHeaders = DeviceHeaders()
-    held: int | None = None
-    rotation_off: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """
-    What an answer may carry: tokens of the generation of *record*, decided at *decided_at* (monotonic seconds).
-
-    *endings* is how often this process had ended sessions by then; see `Engine.leaving`.
-    """
-
-    subject: str
-    sid: str
-    record: Record
-    handout: Handout
-    decided_at: float
-    endings: int
-
-
-NOWHERE: Final = Source()
-
-
-class Answer(NamedTuple):
-    """What the rotation table says to a presented token; *found* is what there is to judge where it says `JUDGE`."""
-
-    outcome: Outcome | Code
-    identity: Identity | None = None
-    delivery: Delivery | None = None
-    found: Presentation | None = None
 
 
 class Engine:
@@ -151,7 +98,7 @@ class Engine:
             claims.sid,
             shown,
             caller=caller,
-            new=await self._new_ids(),
+            new=await self.new_ids(),
             visit=ANYONE if source is None else self._visit(source, passed=passed),
             watch=self._watch,
             user_agent="" if source is None else source.device.user_agent,
@@ -171,7 +118,7 @@ class Engine:
             self.background.describe(claims.sub, claims.sid, found.record, source.device)
         identity = identity_of(claims.sub, claims.sid, found.record)
         handed_out = handout(found.outcome, caller)
-        delivery = None if handed_out == NOTHING else self._deliver(claims.sub, claims.sid, found.record, handed_out)
+        delivery = None if handed_out == NOTHING else self.deliver(claims.sub, claims.sid, found.record, handed_out)
         return Answer(found.outcome, identity, delivery)
 
     async def weigh(self, claims: RefreshClaims, found: Presentation, source: Source) -> Verdict:
@@ -206,7 +153,7 @@ class Engine:
                 await self.end(owner, Whose.ONE, old, Code.REPLACED)
         ends = [old for old, owner in brought.items() if owner == subject]
         # A new id whatever the request carried: no session can be planted (fixation).
-        new, sid = await self._new_ids(), ulid_text(self._ulid())
+        new, sid = await self.new_ids(), ulid_text(self._ulid())
         with self._ending(ends):
             record = await self.store.login(
                 subject,
@@ -219,48 +166,7 @@ class Engine:
             )
         self.background.describe(subject, sid, record, source.device)
         leaves = Handout(cookie=caller.takes_cookie, token=caller.takes_token, fresh=caller.takes_cookie)
-        return identity_of(subject, sid, record), self._deliver(subject, sid, record, leaves)
-
-    async def reauthenticated(self, identity: Identity, caller: Caller, earlier: Delivery | None) -> tuple[Identity, Delivery]:
-        """
-        Renew what is safe after the user has proved who they are; *earlier* is what this answer was to carry before (I16).
-
-        Raises `NotAuthenticated` where the session has ended meanwhile.
-        """
-        subject, sid = identity.subject, identity.session_id
-        found = await self.store.reauthenticated(subject, sid, await self._new_ids())
-        if isinstance(found, Code):
-            raise NotAuthenticated(await self.why(subject, sid) or found)
-        record, safe = found
-        head = record.head
-        # The cookie of a rotation on this request's way in leaves with the new access token: both are of one generation.
-        cookie = safe.cookie or (
-            earlier is not None and earlier.handout.cookie and earlier.record.head.refresh_jti == head.refresh_jti
-        )
-        # An access token of an unseen head never leaves without its cookie (I15).
-        token = safe.token and (cookie or head.seen)
-        leaves = Handout(cookie=cookie and caller.takes_cookie, token=token and caller.takes_token, fresh=caller.takes_cookie)
-        self.background.changed(subject)
-        return identity_of(subject, sid, record), self._deliver(subject, sid, record, leaves)
-
-    async def is_fresh(self, identity: Identity, token: str | None, max_age: float) -> bool:
-        """
-        Whether the freshness *token* proves that the user was there within *max_age* seconds; asks Redis (I16).
-
-        Raises `NotAuthenticated` where the session has ended.
-        """
-        await self.require_live(identity)
-        claims = None if token is None else self.codec.read_fresh(token)
-        if not isinstance(claims, FreshClaims) or claims.sid != identity.session_id:
-            return False
-        now = self.store.clock.now_ms() // 1000
-        return now < claims.exp and now - claims.iat <= max_age
-
-    async def require_live(self, identity: Identity) -> None:
-        record = await self.store.check(identity.subject, identity.session_id)
-        now = self.store.clock.now_ms() // 1000
-        if record is None or now >= record.head.ends_at(self.settings.lifetimes.idle):
-            raise NotAuthenticated(await self.why(identity.subject, identity.session_id) or Code.SESSION_ENDED)
+        return identity_of(subject, sid, record), self.deliver(subject, sid, record, leaves)
 
     async def ended(self, claims: AccessClaims | RefreshClaims) -> Code | None:
         """Why the session of a genuine token is over; None where it lives."""
@@ -315,7 +221,7 @@ class Engine:
         dumped = dump_claims(claims)
         if sid is not None and not is_session_id(sid):
             return 0
-        return await self.store.update_claims(subject, sid, dumped, (await self._new_ids()).access)
+        return await self.store.update_claims(subject, sid, dumped, (await self.new_ids()).access)
 
     async def leaving(self, delivery: Delivery) -> Handout:
         """
@@ -367,7 +273,7 @@ class Engine:
             passed=passed,
         )
 
-    def _deliver(self, subject: str, sid: str, record: Record, handed_out: Handout) -> Delivery:
+    def deliver(self, subject: str, sid: str, record: Record, handed_out: Handout) -> Delivery:
         return Delivery(
             subject=subject,
             sid=sid,
@@ -380,7 +286,7 @@ class Engine:
     def _ulid(self) -> bytes:
         return new_ulid(self.store.clock.now_ms(), self._entropy(ENTROPY))
 
-    async def _new_ids(self) -> NewIds:
+    async def new_ids(self) -> NewIds:
         if not self.store.clock.is_synced:
             await self.store.open()  # ids carry the time: a new process asks for it once
         return NewIds(access=self._ulid(), refresh=self._ulid())
@@ -397,11 +303,3 @@ def _known(record: Record | None) -> Record:
     if record is None:  # a judgement is of a record
         raise StoreUnavailable
     return record
-
-
-def identity_of(subject: str, sid: str, record: Record) -> Identity:
-    return Identity(subject=subject, session_id=sid, claims=load_claims(record.claims), auth_time=record.head.auth_time)
-
-
-def identity_in(claims: AccessClaims) -> Identity:
-    return Identity(subject=claims.sub, session_id=claims.sid, claims=claims.claims, auth_time=claims.auth_time)

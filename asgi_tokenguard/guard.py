@@ -13,10 +13,11 @@ from asgi_tokenguard.core.decisions import ACCESS_CODES, Access, refusal_code
 from asgi_tokenguard.core.endings import Ending
 from asgi_tokenguard.core.risk import Action
 from asgi_tokenguard.core.sessions import Session, pack_address
-from asgi_tokenguard.engine import Answer, Delivery, Engine, Identity, Source, identity_in
+from asgi_tokenguard.engine import Engine
 from asgi_tokenguard.errors import Code, NotAuthenticated, StepUpRequired
 from asgi_tokenguard.events.mirror import reconcile
 from asgi_tokenguard.options import GuardOptions, settle
+from asgi_tokenguard.parcels import Answer, Delivery, Identity, Source, identity_in
 from asgi_tokenguard.store.answers import Presentation, Whose
 from asgi_tokenguard.store.patience import Patience
 from asgi_tokenguard.tokens import Fault
@@ -65,7 +66,7 @@ class TokenGuard:
 
     async def aclose(self) -> None:
         """
-        Finish the work in the background (5 s at most), and close what belongs to this event loop: connections, locator, mirror.
+        Finish the work in the background (5 s at most), and close what belongs to this event loop.
 
         A Redis client that you passed stays open.
         """

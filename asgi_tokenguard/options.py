@@ -96,7 +96,7 @@ class GuardOptions(TypedDict, total=False):
     max_sessions: int
     """Live sessions of one user; the one rotated longest ago ends when one more starts.  Default: 100."""
     locator: Locator
-    """Where locations come from: `MaxMindLocator`, `HttpLocator`, `FixedLocator`.  Default: none, nothing is judged by place."""
+    """Where locations come from: `MaxMindLocator`, `HttpLocator`, `FixedLocator`.  Default: none, no place is judged."""
     risk: RiskPolicy
     """What a change of address leads to.  Default: `RiskPolicy()`."""
     mirror: Mirror

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from asgi_tokenguard import freshness
 from asgi_tokenguard.asgi import credentials, gate, responses
 from asgi_tokenguard.auth import enter, presented_identity
 from asgi_tokenguard.core.callers import Caller, Kind, Provenance, Signs, kind, login_caller, provenance
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 
     from asgi_tokenguard.core.rotation import Handout
     from asgi_tokenguard.core.sessions import Session
-    from asgi_tokenguard.engine import Delivery, Engine, Identity
+    from asgi_tokenguard.engine import Engine
+    from asgi_tokenguard.parcels import Delivery, Identity
 
 START: Final = "http.response.start"
 TARGETED_CACHE_CONTROL: Final = frozenset({b"cdn-cache-control", b"surrogate-control"})
@@ -195,7 +197,7 @@ class Exchange:
         async with self._engine.store.patience():
             if self._pending is not None:
                 await self._pass(self._pending, as_caller)
-            identity, self._delivery = await self._engine.reauthenticated(identity, as_caller, self._delivery)
+            identity, self._delivery = await freshness.renew(self._engine, identity, as_caller, self._delivery)
         self._pending = None
         enter(self._scope, self, identity)
 
@@ -213,8 +215,8 @@ class Exchange:
         token = credentials.fresh_token(self._scope["headers"], engine.settings)
         async with engine.store.patience():
             if self._delivery is not None and self._delivery.handout.fresh and self._delivery.sid == identity.session_id:
-                await engine.require_live(identity)  # proved within this very request
-            elif not await engine.is_fresh(identity, token, limit):
+                await freshness.require_live(engine, identity)  # proved within this very request
+            elif not await freshness.is_fresh(engine, identity, token, limit):
                 raise StepUpRequired(int(limit))
 
     async def ended(self) -> Code | None:

@@ -24,8 +24,8 @@ from asgi_tokenguard.core.decisions import (
 )
 from asgi_tokenguard.core.devices import device_headers
 from asgi_tokenguard.core.paths import Openness
-from asgi_tokenguard.engine import Source, identity_in, identity_of
 from asgi_tokenguard.errors import Code, StepUpRequired
+from asgi_tokenguard.parcels import Source, identity_in, identity_of
 from asgi_tokenguard.store.answers import Whose
 from asgi_tokenguard.tokens import Fault
 
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from asgi_tokenguard.core.decisions import Decision
-    from asgi_tokenguard.engine import Answer, Delivery, Engine, Identity
+    from asgi_tokenguard.engine import Engine
+    from asgi_tokenguard.parcels import Answer, Delivery, Identity
     from asgi_tokenguard.store.answers import Presentation
 
 

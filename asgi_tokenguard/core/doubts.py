@@ -73,12 +73,14 @@ def left_at_ms(head: Head) -> int:
 
 def leaving_now(head: Head, now_ms: int) -> Head:
     """The head whose cookie leaves first at *now_ms*; rounded up, since an early mark would call honest browsers late."""
-    return replace(head, left=min(LONGEST_LEFT, -(-now_ms // 1000) - head.refresh_issued))
+    seconds = -(-now_ms // 1000) - head.refresh_issued
+    return replace(head, left=max(0, min(LONGEST_LEFT, seconds)))
 
 
 def note_late(head: Head, now_ms: int, watch: Watch) -> Head:
     """The head after its predecessor has been presented."""
-    return head if head.late or now_ms <= left_at_ms(head) + watch.linger_after_ms else replace(head, late=True)
+    is_late = watch.linger_generations > 0 and now_ms > left_at_ms(head) + watch.linger_after_ms
+    return replace(head, late=True) if is_late else head
 
 
 def run_after(head: Head) -> int:

@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 
 from asgi_tokenguard import TokenGuard
 from asgi_tokenguard.core.callers import Caller
+from asgi_tokenguard.core.doubts import Doubt, Visit, Watch
 from asgi_tokenguard.core.records import Head, Record, decode, encode, ulid_text
 from asgi_tokenguard.core.rotation import (
     TABLE,
@@ -43,6 +44,7 @@ SUBJECT, SID, OTHER_SID = "user-1", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "01BX5ZZKBKACT
 NEW = NewIds(access=b"new access jti..", refresh=b"new refresh jti.")
 HOME, ABROAD = bytes([192, 0, 2, 7]), bytes([198, 51, 100, 9])
 CLAIMS = b'{"role":"admin"}'
+VISIT = Visit(address=ABROAD, network=b"net1", device=b"dev1")
 # Away from the edge, so that a slow machine does not cross it between writing the record and running the script.
 MARGIN = 5
 
@@ -164,9 +166,9 @@ async def test_present_lua_is_the_rotation_table(bench, case):
     before = await bench.put(head)
     shown = shown_for(case.presented, case.gen, head.access_issued)
 
-    found = await bench.store.present(SUBJECT, SID, shown, caller=case.caller, new=NEW, address=ABROAD)
+    found = await bench.store.present(SUBJECT, SID, shown, caller=case.caller, new=NEW, visit=VISIT)
     assert case.condition == condition(head, bench.ran_at, bench.lifetimes), "the machine was too slow for the margin"
-    step = present(head, shown, now_ms=bench.ran_at, lifetimes=bench.lifetimes, caller=case.caller, new=NEW)
+    step = present(head, shown, now_ms=bench.ran_at, lifetimes=bench.lifetimes, caller=case.caller, new=NEW, visit=VISIT)
 
     assert (step.presented, step.outcome) == (found.presented, found.outcome)
     assert (case.presented, TABLE[case.presented, case.condition]) == (found.presented, found.outcome)
@@ -193,7 +195,7 @@ async def test_present_lua_has_the_tables_edges(bench, presented, seen, caller):
         )
         await bench.put(head)
         shown = shown_for(presented, 3, 0)
-        found = await bench.store.present(SUBJECT, SID, shown, caller=caller, new=NEW, address=b"")
+        found = await bench.store.present(SUBJECT, SID, shown, caller=caller, new=NEW)
         step = present(head, shown, now_ms=bench.ran_at, lifetimes=bench.lifetimes, caller=caller, new=NEW)
         assert step.outcome is found.outcome
         assert step.head == (found.record and found.record.head)
@@ -207,7 +209,7 @@ async def test_a_rotation_keeps_the_tail_but_for_a_new_address(bench, address):
     head = await bench.head(2, Condition(seen=True, settled=True, over=True))
     before = await bench.put(head)
     found = await bench.store.present(
-        SUBJECT, SID, shown_for(Presented.HEAD, 2, 0), caller=Caller.SCRIPT, new=NEW, address=address
+        SUBJECT, SID, shown_for(Presented.HEAD, 2, 0), caller=Caller.SCRIPT, new=NEW, visit=replace(VISIT, address=address)
     )
     assert (before.claims, address or HOME) == (found.record.claims, found.record.address)
 
@@ -226,7 +228,7 @@ async def test_where_there_is_no_session_nothing_is_decided_and_nothing_is_writt
 
     shown = shown_for(Presented.HEAD, 2, 0)
     steps = [
-        (expected, lambda: bench.store.present(SUBJECT, SID, shown, caller=Caller.SCRIPT, new=NEW, address=b"")),
+        (expected, lambda: bench.store.present(SUBJECT, SID, shown, caller=Caller.SCRIPT, new=NEW)),
         (expected, lambda: bench.store.reauthenticated(SUBJECT, SID, NEW)),
         (False, lambda: bench.store.see(SUBJECT, SID, gen=2, access_jti=ACCESS_JTI)),
         (Late.MOVED, lambda: bench.store.look(SUBJECT, SID, leaving, gen=2, refresh_jti=jti(2))),
@@ -334,7 +336,7 @@ async def test_update_claims_lua_gives_each_session_an_access_token_of_its_own(b
 async def test_login_lua_writes_the_first_generation(bench):
     """Generation 0, unseen, both tokens issued now; the sessions that it ends are gone with the same script."""
     other = await bench.put(await bench.head(3, Condition(True, True, False)), OTHER_SID)
-    record = await bench.store.login(SUBJECT, SID, NEW, claims=CLAIMS, address=HOME)
+    record = await bench.store.login(SUBJECT, SID, NEW, claims=CLAIMS, visit=VISIT)
     now = bench.ran_at // 1000
     head = Head(
         gen=0,
@@ -347,7 +349,7 @@ async def test_login_lua_writes_the_first_generation(bench):
         absolute=now + bench.lifetimes.absolute,
         auth_time=now,
     )
-    assert Record(head=head, claims=CLAIMS, address=HOME) == record == await bench.record()
+    assert Record(head=head, claims=CLAIMS, visit=VISIT) == record == await bench.record()
     assert other == await bench.record(OTHER_SID)
     assert condition(head, bench.ran_at, bench.lifetimes) == Condition(seen=False, settled=True, over=False)
 
@@ -406,7 +408,7 @@ async def test_whatever_is_written_the_key_lives_as_long_as_its_longest_session(
         head = replace(head, absolute=now + 2000)
     await bench.put(head)
     await bench.redis.expire(bench.key, 500)
-    found = await bench.store.present(SUBJECT, SID, shown_for(Presented.HEAD, 3, 0), caller=Caller.SCRIPT, new=NEW, address=b"")
+    found = await bench.store.present(SUBJECT, SID, shown_for(Presented.HEAD, 3, 0), caller=Caller.SCRIPT, new=NEW)
     assert found.record.head.ends_at(bench.lifetimes.idle) == await bench.redis.expiretime(bench.key)
     await bench.redis.expire(bench.key, 400 * 86_400)  # a longer session of the same user
     await bench.store.see(SUBJECT, SID, gen=4, access_jti=NEW.access)

@@ -59,7 +59,7 @@ end
 if outcome == 'refuse' then return {now_ms, presented, outcome, encode(r), ''} end
 
 local changed = false
-if presented == 'previous' and not r.late and now_ms > left_at + linger_after then
+if presented == 'previous' and linger_generations > 0 and not r.late and now_ms > left_at + linger_after then
   r.late, changed = true, true
 end
 

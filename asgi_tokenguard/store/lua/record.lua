@@ -75,7 +75,7 @@ end
 
 -- The cookie of the head leaves now, for the first time (core/doubts.py).
 local function leaves(r)
-  r.left = math.min(65535, math.ceil(now_ms / 1000) - r.refresh_issued)
+  r.left = math.max(0, math.min(65535, math.ceil(now_ms / 1000) - r.refresh_issued))
 end
 
 local function rotate(r, access_jti, refresh_jti)

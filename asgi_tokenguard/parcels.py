@@ -1,0 +1,77 @@
+"""What the engine and its callers hand each other: who a request is from, where it comes from, what an answer may carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from asgi_tokenguard.core.claims import AccessClaims, load_claims
+from asgi_tokenguard.core.devices import DeviceHeaders
+from asgi_tokenguard.core.records import Record
+from asgi_tokenguard.core.rotation import Handout, Outcome
+from asgi_tokenguard.errors import Code
+from asgi_tokenguard.store.answers import Presentation
+
+NO_HEADERS: Final = DeviceHeaders()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who a request is from: *claims* are the app's, *auth_time* is when the user last proved who they are (seconds)."""
+
+    subject: str
+    session_id: str
+    claims: Mapping[str, Any] = field(repr=False)
+    auth_time: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """
+    Where a request comes from: its packed *address* (or nothing) and what its headers tell of the device.
+
+    *held* is the generation of a genuine access token beside the cookie; *rotation_off* says that the caller asks not to be
+    rotated and is no trusted proxy.
+    """
+
+    address: bytes = b""
+    device: DeviceHeaders = NO_HEADERS
+    held: int | None = None
+    rotation_off: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """
+    What an answer may carry: tokens of the generation of *record*, decided at *decided_at* (monotonic seconds).
+
+    *endings* is how often this process had ended sessions by then; see `Engine.leaving`.
+    """
+
+    subject: str
+    sid: str
+    record: Record
+    handout: Handout
+    decided_at: float
+    endings: int
+
+
+NOWHERE: Final = Source()
+
+
+class Answer(NamedTuple):
+    """What the rotation table says to a presented token; *found* is what there is to judge where it says `JUDGE`."""
+
+    outcome: Outcome | Code
+    identity: Identity | None = None
+    delivery: Delivery | None = None
+    found: Presentation | None = None
+
+
+def identity_of(subject: str, sid: str, record: Record) -> Identity:
+    return Identity(subject=subject, session_id=sid, claims=load_claims(record.claims), auth_time=record.head.auth_time)
+
+
+def identity_in(claims: AccessClaims) -> Identity:
+    return Identity(subject=claims.sub, session_id=claims.sid, claims=claims.claims, auth_time=claims.auth_time)
