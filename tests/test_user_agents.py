@@ -140,6 +140,7 @@ PROGRAMS = [
     ("a/" + "9" * 250, "a 9999", None),
     ("a" * 100 + "/7", "a" * 32 + " 7", None),
     ("/1", None, None),
+    ("\xe9/1", None, None),
     ("   ", None, None),
 ]
 
@@ -222,6 +223,13 @@ def test_each_hint_wins_for_itself():
     assert ("Edge 140", "Linux", "desktop") == shown(FROZEN, brands=brands("Microsoft Edge"))
     assert ("Chrome 139", "Linux", "phone") == shown(FROZEN, mobile="?1")
     assert ("Chrome 139", "Linux", "desktop") == shown(FROZEN, mobile="?0")
+
+
+def test_not_mobile_is_a_desktop_only_where_the_system_is_one():
+    """A tablet says `?0` as well."""
+    ipad = f"{IPAD} {WEBKIT} Version/26.0 Mobile/15E148 Safari/604.1"
+    assert ("Safari 26", "iOS", "tablet") == shown(ipad, platform='"iOS"', mobile="?0")
+    assert (None, "Fuchsia", "unknown") == shown(platform='"Fuchsia"', mobile="?0")
 
 
 @pytest.mark.parametrize("platform", ['"Unknown"', '""', '"', '"<>"', "\x01"])

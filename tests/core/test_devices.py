@@ -55,6 +55,16 @@ def test_headers_are_cut_before_anyone_reads_them():
     assert read == built
 
 
+def test_a_header_is_cut_while_it_is_bytes():
+    """A server that allows headers of a megabyte does not make us decode one."""
+
+    class Uncut(bytes):
+        def decode(self, *arguments: str) -> str:
+            raise AssertionError
+
+    assert 256 == len(device_headers([(b"user-agent", Uncut(b"x" * 4000))]).user_agent)
+
+
 def test_control_characters_are_taken_out():
     """They would move a terminal's cursor, or begin a line of a log."""
     headers = device_headers([(b"user-agent", b"a\x00b\x1b[31m\tc\r\nd\x7fe\x9bf\xe9"), (b"sec-ch-ua", b"\x85x")])
