@@ -5,8 +5,13 @@ Login sessions for any ASGI app: revocable at once, rotating by themselves, chea
 """
 
 from asgi_tokenguard.auth import Auth, get_auth
+from asgi_tokenguard.core.address import client_address
 from asgi_tokenguard.core.cookie import InsecureCookieWarning, RefreshCookie
+from asgi_tokenguard.core.devices import Device
+from asgi_tokenguard.core.endings import Ending
 from asgi_tokenguard.core.lifetimes import Lifetimes
+from asgi_tokenguard.core.places import Place
+from asgi_tokenguard.core.risk import Action, RiskPolicy, Signals, Verdict
 from asgi_tokenguard.core.sessions import Session
 from asgi_tokenguard.errors import (
     CannotReceive,
@@ -15,43 +20,61 @@ from asgi_tokenguard.errors import (
     ConfigurationError,
     CrossSiteRequest,
     DuplicateCredentials,
+    NoSuchSession,
     NotAuthenticated,
     NotGuarded,
     Refusal,
     ResponseStarted,
+    StepUpRequired,
     StoreUnavailable,
     SubjectError,
+    SubjectMismatch,
     TokenGuardError,
 )
+from asgi_tokenguard.geo import FixedLocator, HttpLocator, MaxMindLocator
 from asgi_tokenguard.guard import TokenGuard, Tokens
 from asgi_tokenguard.keys import Key, KeySet
 from asgi_tokenguard.middleware import TokenGuardMiddleware
 from asgi_tokenguard.parcels import Identity
 
 __all__ = [
+    "Action",
     "Auth",
     "CannotReceive",
     "ClaimsError",
     "Code",
     "ConfigurationError",
     "CrossSiteRequest",
+    "Device",
     "DuplicateCredentials",
+    "Ending",
+    "FixedLocator",
+    "HttpLocator",
     "Identity",
     "InsecureCookieWarning",
     "Key",
     "KeySet",
     "Lifetimes",
+    "MaxMindLocator",
+    "NoSuchSession",
     "NotAuthenticated",
     "NotGuarded",
+    "Place",
     "RefreshCookie",
     "Refusal",
     "ResponseStarted",
+    "RiskPolicy",
     "Session",
+    "Signals",
+    "StepUpRequired",
     "StoreUnavailable",
     "SubjectError",
+    "SubjectMismatch",
     "TokenGuard",
     "TokenGuardError",
     "TokenGuardMiddleware",
     "Tokens",
+    "Verdict",
+    "client_address",
     "get_auth",
 ]

@@ -43,6 +43,19 @@ class Recorder:
         self.asked.append(("sessions", identity.subject))
         return ["a session"]
 
+    async def end(self, identity: Identity, whose: Any, sid: str) -> int:
+        self.asked.append(("end", identity.subject, whose, sid))
+        return 1
+
+    async def reauthenticated(self, subject: str) -> None:
+        self.asked.append(("reauthenticated", subject))
+
+    async def require_fresh(self, identity: Identity, max_age: float | None) -> None:
+        self.asked.append(("require_fresh", identity.subject, max_age))
+
+    async def ended(self) -> None:
+        self.asked.append("ended")
+
 
 # --- Auth
 
@@ -96,12 +109,49 @@ async def test_nobody_has_no_list_of_sessions():
     assert [] == recorder.asked
 
 
-@pytest.mark.parametrize(
-    "name", ["revoke", "revoke_others", "revoke_all", "reauthenticated", "require_fresh", "pending", "ended"]
-)
-def test_what_comes_later_does_not_exist_yet(name):
-    """Ending other sessions needs a freshness that cannot be derived from `auth_time`; until then it is the engine's."""
-    assert not hasattr(Auth(Recorder(), identity()), name)
+def pending_auth(recorder: Recorder) -> Auth:
+    return Auth(recorder, identity(role="admin", scope="read"), "distance")
+
+
+def test_whoever_has_to_prove_who_they_are_is_nobody_until_then_but_for_whom_to_ask():
+    auth = pending_auth(Recorder())
+    assert (False, "distance", "user-1", SID, {}, ()) == (
+        auth.is_authenticated,
+        auth.pending,
+        auth.subject,
+        auth.session_id,
+        auth.claims,
+        auth.scopes,
+    )
+    scope: dict[str, Any] = {}
+    enter(scope, Recorder(), identity(scope="read"), "distance")
+    assert (False, []) == (scope["user"].is_authenticated, scope["auth"].scopes)
+
+
+STEPS = {
+    "sessions": lambda auth: auth.sessions(),
+    "revoke": lambda auth: auth.revoke(SID),
+    "revoke_others": lambda auth: auth.revoke_others(),
+    "revoke_all": lambda auth: auth.revoke_all(),
+    "require_fresh": lambda auth: auth.require_fresh(),
+}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+async def test_neither_nobody_nor_whoever_is_pending_sees_or_ends_sessions(step):
+    recorder = Recorder()
+    for auth, code in ((Auth(recorder, None), Code.TOKEN_REQUIRED), (pending_auth(recorder), Code.STEP_UP_REQUIRED)):
+        with pytest.raises(NotAuthenticated) as caught:
+            await step(auth)
+        assert code is caught.value.code
+    assert [] == recorder.asked
+
+
+@pytest.mark.parametrize("step", [name for name in STEPS if name.startswith("revoke")])
+async def test_i16_ending_sessions_asks_for_freshness_first(step):
+    recorder = Recorder()
+    await STEPS[step](Auth(recorder, identity()))
+    assert ["require_fresh", "end"] == [asked[0] for asked in recorder.asked]
 
 
 # --- get_auth

@@ -19,12 +19,15 @@ from asgi_tokenguard.errors import (
     ConfigurationError,
     CrossSiteRequest,
     DuplicateCredentials,
+    NoSuchSession,
     NotAuthenticated,
     NotGuarded,
     Refusal,
     ResponseStarted,
+    StepUpRequired,
     StoreUnavailable,
     SubjectError,
+    SubjectMismatch,
     TokenGuardError,
 )
 
@@ -81,6 +84,11 @@ UNAUTHORIZED = [
     Code.SESSION_EXPIRED,
     Code.SESSION_ENDED,
     Code.REUSE_DETECTED,
+    Code.ROLLED_BACK_CLIENT,
+    Code.COOKIE_NOT_STORED,
+    Code.LOGGED_OUT,
+    Code.REVOKED,
+    Code.REPLACED,
 ]
 ANSWERS = [
     (DuplicateCredentials(), 400, "duplicate_credentials", {"WWW-Authenticate": 'Bearer error="invalid_request"'}),
@@ -94,6 +102,17 @@ ANSWERS = [
         )
         for code in UNAUTHORIZED
     ],
+    (
+        StepUpRequired(300, "distance"),
+        401,
+        "step_up_required",
+        {
+            "WWW-Authenticate": 'Bearer error="insufficient_user_authentication", '
+            f'error_description="{DETAIL[Code.STEP_UP_REQUIRED]}", max_age="300"'
+        },
+    ),
+    (SubjectMismatch(), 403, "subject_mismatch", None),
+    (NoSuchSession(), 404, "no_such_session", None),
     (CrossSiteRequest(), 403, "cross_site_request", None),
     (CannotReceive(), 403, "cannot_receive", None),
     (StoreUnavailable(), 503, "store_unavailable", {"Retry-After": "1"}),
@@ -125,6 +144,14 @@ def test_codes_are_never_renamed():
         "session_expired",
         "session_ended",
         "reuse_detected",
+        "rolled_back_client",
+        "cookie_not_stored",
+        "logged_out",
+        "revoked",
+        "replaced",
+        "step_up_required",
+        "subject_mismatch",
+        "no_such_session",
         "cross_site_request",
         "cannot_receive",
         "store_unavailable",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import traceback
 from dataclasses import fields
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_tokenguard import ConfigurationError, Key, KeySet, Lifetimes, RefreshCookie, TokenGuard, TokenGuardMiddleware
-from asgi_tokenguard.core.paths import Openness
+from asgi_tokenguard.core.address import TrustedProxies
+from asgi_tokenguard.core.paths import Openness, Patterns
+from asgi_tokenguard.core.risk import RiskPolicy
+from asgi_tokenguard.geo import FixedLocator
 from asgi_tokenguard.options import GuardOptions, Settings, settle
 
 SECRET = "a secret of these tests with more than 32 bytes"
@@ -55,6 +59,13 @@ def test_the_defaults_are_those_of_the_design():
             access_scheme="bearer",
             new_token_header=b"X-New-Access-Token",
             trusted_origins=frozenset(),
+            trusted_proxies=TrustedProxies.parse(()),
+            reauthentication=Patterns.parse("reauthentication", ()),
+            fresh=300,
+            max_sessions=100,
+            locator=None,
+            risk=RiskPolicy(proceed_above=50, revoke_below=20, unknown="step_up"),
+            mirror=None,
         )
         == defaults
     )
@@ -81,6 +92,12 @@ KEYS = KeySet([Key(SECRET, kid="old"), Key(SECRET, kid="new")])
         ("access_header", " X-Auth : Token ", "access_scheme", "token"),
         ("new_token_header", "X-Fresh", "new_token_header", b"X-Fresh"),
         ("trusted_origins", ["https://SPA.example:443"], "trusted_origins", frozenset({"https://spa.example"})),
+        ("trusted_proxies", ["10.0.0.0/8", "unix"], "trusted_proxies", TrustedProxies.parse(["10.0.0.0/8", "unix"])),
+        ("reauthentication", ["/confirm"], "reauthentication", Patterns.parse("x", ["/confirm"])),
+        ("fresh", timedelta(minutes=10), "fresh", 600),
+        ("fresh", 60.0, "fresh", 60),
+        ("max_sessions", 1, "max_sessions", 1),
+        ("risk", RiskPolicy(unknown="revoke"), "risk", RiskPolicy(unknown="revoke")),
         ("trusted_origins", iter(["http://localhost:5173"]), "trusted_origins", frozenset({"http://localhost:5173"})),
     ],
 )
@@ -142,6 +159,15 @@ WRONG = [
         "Access-Control-Expose-Headers", "X-Token-Rotation", "WWW-Authenticate")],
     *[({"trusted_origins": value}, "trusted_origins") for value in (None, 7, True, "https://app.example", "", *[
         ["https://fine.example", origin] for origin in NO_ORIGIN])],
+    *[({"trusted_proxies": value}, "trusted_proxies") for value in (
+        None, 7, "10.0.0.1", ["*"], ["proxy.example"], ["0.0.0.0/0"])],
+    *[({"reauthentication": value}, "reauthentication") for value in NO_PATHS],
+    *[({"fresh": value}, "fresh") for value in (
+        None, True, 0, -1, 0.5, 1.5, float("nan"), 3601, "300", timedelta(days=1), timedelta(milliseconds=1500))],
+    *[({"max_sessions": value}, "max_sessions") for value in (None, True, 0, "100", 10_001)],
+    *[({"locator": value}, "locator") for value in ("GeoLite2-City.mmdb", 7, FixedLocator, object())],
+    *[({"risk": value}, "risk") for value in (None, "step_up", {"unknown": "proceed"}, RiskPolicy)],
+    *[({"mirror": value}, "mirror") for value in ("sqlite+aiosqlite:///x.db", 7, object())],
 ]  # fmt: skip
 
 
@@ -192,8 +218,7 @@ def test_p32_what_is_missing_or_contradicts_is_refused(options, option, problem)
 
 # --- Unknown options
 
-LATER = ["locator", "risk", "cache", "staleness", "strict", "endpoints", "fresh", "sign_in", "on_refusal", "max_sessions",
-         "reauthentication", "refresh_header", "trusted_proxies", "issuer", "audience", "leeway", "on_event"]  # fmt: skip
+LATER = ["cache", "staleness", "strict", "sign_in", "on_refusal", "refresh_header", "issuer", "audience", "leeway", "on_event"]
 
 
 @pytest.mark.parametrize("option", LATER)

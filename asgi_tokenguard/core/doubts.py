@@ -89,7 +89,11 @@ def run_after(head: Head) -> int:
 
 
 def doubts(head: Head, visit: Visit, watch: Watch, *, superseded: bool, redelivery: bool) -> frozenset[Doubt]:
-    """What is odd about *visit*, whose token was *superseded* or not, and would be answered by a *redelivery* or not."""
+    """
+    What is odd about *visit*, whose token was *superseded* or not, and would be answered by a *redelivery* or not.
+
+    A redelivery that hands nothing out is none: Safari's media requests have a User-Agent of their own.
+    """
     found = set()
     if watch.network and not head.knows(visit.network):
         found.add(Doubt.NETWORK)

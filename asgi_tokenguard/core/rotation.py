@@ -204,7 +204,9 @@ def present(
         return Step(presented, outcome, None if outcome is Outcome.REUSE else head, NOTHING)
     superseded = presented is Presented.PREVIOUS
     head = note_late(head, now_ms, watch) if superseded else head
-    found = doubts(head, visit, watch, superseded=superseded, redelivery=outcome is Outcome.REDELIVER)
+    found = doubts(
+        head, visit, watch, superseded=superseded, redelivery=handout(outcome, caller).cookie and outcome is Outcome.REDELIVER
+    )
     if found and not visit.passed:
         return Step(presented, Outcome.JUDGE, head, NOTHING, found)
     after = _after(outcome, head, shown, now_ms=now_ms, over=state.over, caller=caller, new=new)

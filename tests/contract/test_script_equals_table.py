@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from asgi_tokenguard import TokenGuard
 from asgi_tokenguard.core.callers import Caller
-from asgi_tokenguard.core.doubts import Doubt, Visit, Watch
+from asgi_tokenguard.core.doubts import Visit
 from asgi_tokenguard.core.records import Head, Record, decode, encode, ulid_text
 from asgi_tokenguard.core.rotation import (
     TABLE,
@@ -231,7 +231,7 @@ async def test_where_there_is_no_session_nothing_is_decided_and_nothing_is_writt
         (expected, lambda: bench.store.present(SUBJECT, SID, shown, caller=Caller.SCRIPT, new=NEW)),
         (expected, lambda: bench.store.reauthenticated(SUBJECT, SID, NEW)),
         (False, lambda: bench.store.see(SUBJECT, SID, gen=2, access_jti=ACCESS_JTI)),
-        (Late.MOVED, lambda: bench.store.look(SUBJECT, SID, leaving, gen=2, refresh_jti=jti(2))),
+        (Late.GONE, lambda: bench.store.look(SUBJECT, SID, leaving, gen=2, refresh_jti=jti(2))),
         (0, lambda: bench.store.update_claims(SUBJECT, SID, b"{}", NEW.access)),
     ]
     for answer, step in steps:
@@ -278,7 +278,7 @@ async def test_i15_look_lua_is_look(bench, state, decided, leaving):
 
 async def test_i15_look_lua_lets_nothing_leave_for_a_session_that_is_over(bench):
     leaving = Handout(cookie=True, token=True)
-    assert Late.MOVED is await bench.store.look(SUBJECT, SID, leaving, gen=0, refresh_jti=jti(0))
+    assert Late.GONE is await bench.store.look(SUBJECT, SID, leaving, gen=0, refresh_jti=jti(0))
     assert (None, Handout(False, False)) == look(None, leaving, gen=0, refresh_jti=jti(0), now_ms=0)
     assert 0 == await bench.redis.exists(bench.key)
 

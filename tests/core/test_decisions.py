@@ -15,11 +15,14 @@ from asgi_tokenguard.core.decisions import (
     Pass,
     Reject,
     Rotate,
+    StepUp,
     conclude,
     decide,
+    judged,
     may_log_in,
     may_ride_on_cookie,
 )
+from asgi_tokenguard.core.risk import Action, Verdict
 from asgi_tokenguard.core.rotation import Outcome
 from asgi_tokenguard.errors import Code
 
@@ -139,6 +142,7 @@ SERVED = [Outcome.ROTATE, Outcome.REPEAT, Outcome.REDELIVER, Outcome.STRAGGLER, 
 REFUSED = [
     (Outcome.REUSE, Code.REUSE_DETECTED),
     (Outcome.REFUSE, Code.SESSION_ENDED),
+    (Code.REVOKED, Code.REVOKED),
     (Code.SESSION_ENDED, Code.SESSION_ENDED),
     (Code.SESSION_EXPIRED, Code.SESSION_EXPIRED),
 ]
@@ -165,4 +169,24 @@ def test_a_cookie_that_does_not_count_is_401_or_nobody(outcome, code, other_subj
 
 
 def test_every_outcome_has_a_conclusion():
-    assert set(Outcome) == {*SERVED, *(outcome for outcome, _ in REFUSED if isinstance(outcome, Outcome))}
+    assert set(Outcome) == {*SERVED, Outcome.JUDGE, *(outcome for outcome, _ in REFUSED if isinstance(outcome, Outcome))}
+
+
+def test_a_doubt_that_nobody_has_judged_lets_nobody_in():
+    assert Reject(code=Code.STEP_UP_REQUIRED) == conclude(facts(), Outcome.JUDGE)
+    assert Reject(code=Code.SESSION_MISMATCH) == conclude(facts(Access.EXPIRED, other_subject=True), Outcome.JUDGE)
+
+
+@pytest.mark.parametrize(
+    ("action", "required", "expected"),
+    [
+        (Action.PROCEED, True, Rotate(caller=Caller.SCRIPT)),
+        (Action.STEP_UP, True, StepUp(reason="distance")),
+        (Action.STEP_UP, False, StepUp(reason="distance")),
+        (Action.REVOKE, True, Reject(code=Code.REVOKED)),
+        (Action.REVOKE, False, Pass()),
+    ],
+)
+def test_a_verdict_becomes_a_decision(action, required, expected):
+    verdict = Verdict(action=action, reason="distance", score=30.0)
+    assert expected == judged(facts(required=required, caller=Caller.SCRIPT), verdict)

@@ -20,14 +20,20 @@ HEAD_OF_3 = Head(
     mark=1_700_000_002_003,
     absolute=1_707_776_000,
     auth_time=1_699_999_999,
+    left=2,
+    late=True,
+    late_run=5,
+    device=b"devc",
+    networks=b"net1net2net3net4",
 )
-RECORD = Record(head=HEAD_OF_3, claims=b'{"a":1}', address=b"\xc0\x00\x02\x07")
+RECORD = Record(head=HEAD_OF_3, claims=b'{"a":1}', address=b"\xc0\x00\x02\x07", device=b"dev", place=b"pl")
 RAW = bytes.fromhex(
-    "01" "01" "00000003"
+    "02" "17" "00000003"
     "000102030405060708090a0b0c0d0e0f" "101112131415161718191a1b1c1d1e1f"
-    "6553f100" "6553f101" "0000018bcfe56fd3" "65ca9800" "6553f0ff"
+    "6553f100" "6553f101" "018bcfe56fd3" "65ca9800" "6553f0ff"
+    "0002" "64657663" "6e6574316e6574326e6574336e657434"
     "0007" "7b2261223a317d"
-    "0004" "c0000207"
+    "04" "c0000207" "03" "646576" "02" "706c"
 )  # fmt: skip
 
 
@@ -35,10 +41,10 @@ def test_the_layout_is_fixed_to_the_byte():
     """Records outlive the processes that wrote them."""
     assert RAW == encode(RECORD)
     assert RECORD == decode(RAW)
-    assert 62 == HEAD.size
+    assert 82 == HEAD.size
 
 
-U32, U64, JTI = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1), st.binary(min_size=16, max_size=16)
+U32, U48, JTI = st.integers(0, 2**32 - 1), st.integers(0, 2**48 - 1), st.binary(min_size=16, max_size=16)
 HEADS = st.builds(
     Head,
     gen=U32,
@@ -47,11 +53,17 @@ HEADS = st.builds(
     access_issued=U32,
     refresh_issued=U32,
     seen=st.booleans(),
-    mark=U64,
+    mark=U48,
     absolute=U32,
     auth_time=U32,
+    left=st.integers(0, 2**16 - 1),
+    late=st.booleans(),
+    late_run=st.integers(0, 15),
+    device=st.binary(min_size=4, max_size=4),
+    networks=st.binary(min_size=16, max_size=16),
 )
-RECORDS = st.builds(Record, head=HEADS, claims=st.binary(max_size=4096), address=st.binary(max_size=16))
+SHORT = st.binary(max_size=255)
+RECORDS = st.builds(Record, head=HEADS, claims=st.binary(max_size=4096), address=SHORT, device=SHORT, place=SHORT)
 
 
 @given(RECORDS)
@@ -67,29 +79,29 @@ def test_a_record_that_is_cut_off_anywhere_counts_as_no_session(record, data):
     assert decode(raw[: data.draw(st.integers(0, len(raw) - 1))]) is None
 
 
-@given(st.binary(max_size=120) | st.binary(max_size=60).map(lambda tail: RAW[:62] + tail))
+@given(st.binary(max_size=140) | st.binary(max_size=60).map(lambda tail: RAW[:82] + tail))
 @settings(deadline=None, database=None, max_examples=300)
 def test_whatever_stands_in_redis_is_a_record_or_none(raw):
     record = decode(raw)
-    assert record is None or raw.startswith(encode(record)[62:], 62)
+    assert record is None or raw.startswith(encode(record)[82:], 82)
 
 
 def test_a_head_without_a_tail_is_no_record():
-    assert [None, None] == [decode(RAW[:62]), decode(RAW[:62] + encode_tail(b"claims"))]
+    assert [None, None] == [decode(RAW[:82]), decode(RAW[:82] + encode_tail(b"claims", b"address"))]
 
 
 def test_bytes_after_the_tail_are_no_record():
     assert decode(RAW + b"x") is None
 
 
-@pytest.mark.parametrize("version", [0, 2, 255])
+@pytest.mark.parametrize("version", [0, 1, 3, 255])
 def test_another_version_is_no_record(version):
     """A process of an older release refuses the session instead of misreading it."""
     assert decode(bytes([version]) + RAW[1:]) is None
 
 
 def test_a_later_release_may_append_parts_and_flags():
-    later = RAW[:1] + bytes([0xFF]) + RAW[2:] + encode_tail(b"device", b"place")
+    later = RAW[:1] + bytes([RAW[1] | 0xC0]) + RAW[2:] + b"\x04more" + b"\x00"
     assert RECORD == decode(later)
 
 

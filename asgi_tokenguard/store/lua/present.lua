@@ -65,7 +65,7 @@ end
 
 local doubts = {}
 if watch_network and not knows_network then doubts[#doubts + 1] = 'network' end
-if (outcome == 'redeliver' or watch_device) and other_device then doubts[#doubts + 1] = 'device' end
+if (outcome == 'redeliver' and caller ~= 'other' or watch_device) and other_device then doubts[#doubts + 1] = 'device' end
 local lingers = presented == 'previous' and linger_generations > 0 and r.late and r.late_run + 1 >= linger_generations
 if lingers then doubts[#doubts + 1] = 'lingering' end
 if #doubts > 0 and not passed then
