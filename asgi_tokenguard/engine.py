@@ -49,6 +49,7 @@ class Engine:
         monotonic: Callable[[], float] = time.monotonic,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        from asgi_tokenguard.store.place_cache import RedisPlaceCache  # noqa: PLC0415
         from asgi_tokenguard.store.redis import RedisStore  # noqa: PLC0415 (redis costs 300 ms to import)
 
         self.settings = settings
@@ -61,6 +62,9 @@ class Engine:
             timeout=settings.timeout,
             monotonic=monotonic,
         )
+        share = getattr(settings.locator, "share", None)
+        if share is not None:
+            share(RedisPlaceCache(self.store))
         self.background = Background(settings, self.store, self.read_sessions)
         self._watch = settings.watch
         self._entropy = entropy

@@ -24,6 +24,11 @@ def tombstone_key(namespace: str, subject: str) -> str:
     return f"{namespace}:t:{_tag(subject)}"
 
 
+def place_key(namespace: str, slot: int) -> str:
+    """The key of one slot of the places that all processes share."""
+    return f"{namespace}:g:{slot:x}"
+
+
 def _tag(subject: str) -> str:
     digest = hashlib.blake2b(subject.encode(), digest_size=DIGEST_BYTES).digest()
     return "{" + urlsafe_b64encode(digest).rstrip(b"=").decode() + "}"

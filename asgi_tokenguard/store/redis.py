@@ -20,7 +20,7 @@ from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.store.clock import RedisClock
 from asgi_tokenguard.store.connect import Connector
 from asgi_tokenguard.store.embedded import EmbeddedServerError
-from asgi_tokenguard.store.keyspace import session_key, tombstone_key
+from asgi_tokenguard.store.keyspace import place_key, session_key, tombstone_key
 from asgi_tokenguard.store.patience import Outage, Patience
 
 if TYPE_CHECKING:
@@ -217,6 +217,23 @@ class RedisStore:
         reply = await self._run(scripts.EPITAPHS, subject)
         found = (unpack_ending(sid.decode("latin-1"), raw) for sid, raw in zip(reply[1::2], reply[2::2], strict=True))
         return [ending for ending in found if ending is not None]
+
+    async def get_place(self, slot: int) -> bytes | None:
+        key = place_key(self._namespace, slot)
+
+        async def read(client: Any) -> Any:
+            return await client.execute_command("GET", key)
+
+        found: bytes | None = await self._read(read)
+        return found
+
+    async def put_place(self, slot: int, raw: bytes, seconds: int) -> None:
+        key = place_key(self._namespace, slot)
+
+        async def write(client: Any) -> Any:
+            return await client.execute_command("SET", key, raw, "EX", seconds)
+
+        await self._ask(write)
 
     async def update_claims(self, subject: str, sid: str | None, claims: bytes, base: bytes) -> int:
         """Give one session, or all (None), new claims; the number of sessions that have them now."""
