@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import httpx
 
 COOKIE: Final = "__Host-refresh"
+FRESH: Final = "__Host-fresh"
 # What a page's own script says of itself, and what a script of another site's page cannot help saying.
 OWN: Final = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 FOREIGN: Final = {**OWN, "Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
@@ -25,6 +26,7 @@ class Answer:
     token: str | None
     cookie: str | None
     attributes: str
+    fresh: str | None = None
 
     @property
     def code(self) -> str | None:
@@ -49,6 +51,9 @@ class Browser:
         self._http = http
         self.token: str | None = None
         self.cookie: str | None = None
+        self.fresh: str | None = None
+        self.town = "paris"
+        self.agent = "self-test"
 
     async def log_in(self, user: str, password: str) -> Answer:
         return self.take(await self.ask("POST", "/login", json={"user": user, "password": password}))
@@ -56,8 +61,8 @@ class Browser:
     async def get(self, path: str = "/api/me") -> Answer:
         return self.take(await self.ask("GET", path))
 
-    async def post(self, path: str) -> Answer:
-        return self.take(await self.ask("POST", path))
+    async def post(self, path: str, json: dict[str, str] | None = None) -> Answer:
+        return self.take(await self.ask("POST", path, json=json))
 
     async def ask(
         self,
@@ -70,10 +75,12 @@ class Browser:
         json: dict[str, str] | None = None,
     ) -> Answer:
         """Send a request; the answer is not taken yet, and may get lost."""
-        sent = dict(headers)
+        sent = {"User-Agent": self.agent, "X-Demo-Town": self.town, **headers}
         # By hand: the jar of the standard library takes no localhost for a safe place, and drops Secure cookies there.
-        if cookie and self.cookie:
-            sent["Cookie"] = f"{COOKIE}={self.cookie}"
+        jar = {COOKIE: self.cookie, FRESH: self.fresh} if cookie else {}
+        pairs = [f"{name}={value}" for name, value in jar.items() if value]
+        if pairs:
+            sent["Cookie"] = "; ".join(pairs)
         if token and self.token:
             sent["Authorization"] = f"Bearer {self.token}"
         return _read(await self._http.request(method, path, headers=sent, json=json))
@@ -83,13 +90,15 @@ class Browser:
             self.cookie = answer.cookie
         if answer.token is not None:
             self.token = answer.token
+        if answer.fresh is not None:
+            self.fresh = answer.fresh
         return answer
 
     def copy(self) -> Browser:
-        """A thief's: the same cookie in another program."""
-        thief = Browser(self._http)
-        thief.cookie = self.cookie
-        return thief
+        """Another program with the same refresh cookie, in the same town: a parallel tab, or a thief's."""
+        other = Browser(self._http)
+        other.cookie, other.agent = self.cookie, self.agent
+        return other
 
 
 def generation(token: str | None) -> object:
@@ -102,12 +111,14 @@ def generation(token: str | None) -> object:
 
 
 def _read(response: httpx.Response) -> Answer:
-    cookie, attributes = None, ""
+    cookie, attributes, fresh = None, "", None
     for line in response.headers.get_list("set-cookie"):
         pair, _, rest = line.partition("; ")
         name, _, value = pair.partition("=")
         if name == COOKIE:
             cookie, attributes = value, rest
+        elif name == FRESH:
+            fresh = value
     try:
         body = response.json()
     except ValueError:
@@ -118,4 +129,5 @@ def _read(response: httpx.Response) -> Answer:
         token=response.headers.get("x-new-access-token"),
         cookie=cookie,
         attributes=attributes,
+        fresh=fresh,
     )

@@ -16,7 +16,7 @@ LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 HEAD: Final = """\
 asgi_tokenguard demo on {url}  (Ctrl-C stops it)
 
-A demo: two users whose passwords everybody knows (ada / lovelace and alan / turing), one process, and a secret that was made
+A demo: users whose passwords everybody knows (ada / lovelace, alan / turing), one process, and a secret that was made
 at this start, so that its sessions end with it.  Access tokens live {access} s here, 15 minutes by default.
 Open {url} in a browser, or paste these lines into a shell, one after another (if you stop to read for longer than a token
 lives, an answer will show one rotation more):
@@ -102,16 +102,38 @@ def transcript(url: str, lifetimes: Lifetimes) -> Iterator[Hint]:
         shows=("200", "transferred"),
     )
     yield Hint(
-        title="Your sessions.",
+        title="Your sessions, with device and place.",
         command="curl -s -b $JAR -c $JAR $URL/api/sessions",
-        shows=('"current":true', "last_seen_at"),
+        shows=('"current":true', "Paris", "curl"),
+    )
+    yield Hint(
+        title="Log in on a second device, and end that session from the first one: it asks for a fresh login ...",
+        command=(
+            "curl -s -c $JAR.two -d user=ada -d password=lovelace $URL/login; sed -i.old /__Host-fresh/d $JAR; "
+            'SID=$(curl -s -b $JAR.two $URL/api/me | sed \'s/.*"session_id":"\\([^"]*\\).*/\\1/\'); '
+            'curl -si -b $JAR -H "Origin: $URL" -X POST $URL/api/sessions/$SID/end'
+        ),
+        shows=("401", "step_up_required", "max_age"),
+    )
+    yield Hint(
+        title="... so confirm the password, and end it. The second device is out at its next request.",
+        command=(
+            'curl -s -b $JAR -c $JAR -H "Origin: $URL" -d password=lovelace $URL/confirm; '
+            'curl -si -b $JAR -c $JAR -H "Origin: $URL" -X POST $URL/api/sessions/$SID/end; curl -si -b $JAR.two $URL/api/me'
+        ),
+        shows=("204", "401", "revoked"),
+    )
+    yield Hint(
+        title="Move 72 km, to Compi\u00e8gne: whoever has your cookie there is asked for your password.",
+        command='curl -si -b $JAR -H "X-Demo-Town: compiegne" $URL/api/me',
+        shows=("401", "step_up_required"),
     )
     yield Hint(
         title="The thief shows the superseded cookie: theft or not, we cannot tell, so the session ends ...",
-        command=f"sleep {int(lifetimes.grace) + 1}; curl -si -b $JAR.stolen $URL/api/me",
+        command=f"sleep {int(lifetimes.grace) + 1}; curl -si -A thief -b $JAR.stolen $URL/api/me",
         shows=("401", "reuse_detected"),
     )
-    yield Hint(title="... for you as well.", command="curl -si -b $JAR $URL/api/me", shows=("401", "session_ended"))
+    yield Hint(title="... for you as well.", command="curl -si -b $JAR $URL/api/me", shows=("401", "reuse_detected"))
     yield Hint(
         title="Log in once more and log out: 204, and the cookie is gone.",
         command=(
@@ -120,4 +142,4 @@ def transcript(url: str, lifetimes: Lifetimes) -> Iterator[Hint]:
         ),
         shows=("204", "Max-Age=0", "401", "token_required"),
     )
-    yield Hint(title="Tidy up.", command="rm -f $JAR $JAR.stolen")
+    yield Hint(title="Tidy up.", command="rm -f $JAR $JAR.stolen $JAR.two $JAR.old")

@@ -14,8 +14,8 @@ from asgi_tokenguard.demo import app, hints
 from asgi_tokenguard.errors import StoreUnavailable, TokenGuardError
 
 if TYPE_CHECKING:
+    from asgi_tokenguard.demo.travel import Traveller
     from asgi_tokenguard.guard import TokenGuard
-    from asgi_tokenguard.middleware import TokenGuardMiddleware
 
 # Lets a reader replay a superseded cookie after seconds, not after half a minute.
 GRACE: Final = 5.0
@@ -48,7 +48,7 @@ async def _serve(host: str, port: int, redis: str, lifetimes: Lifetimes) -> None
 
 
 @asynccontextmanager
-async def serving(guarded: TokenGuardMiddleware, host: str, port: int) -> AsyncIterator[tuple[asyncio.Task[None], int]]:
+async def serving(guarded: Traveller, host: str, port: int) -> AsyncIterator[tuple[asyncio.Task[None], int]]:
     """
     Serve *guarded*, in this event loop, until the block ends: the server's task, and the port that it listens on.
 
@@ -59,7 +59,16 @@ async def serving(guarded: TokenGuardMiddleware, host: str, port: int) -> AsyncI
     # A guard opens with its app; this one opens before, since a server that does not answer is an error here, not an outage.
     with _listener(host, port) as listener:
         async with _opened(guarded.guard):
-            server = uvicorn.Server(uvicorn.Config(guarded, log_level="warning", lifespan="on", timeout_graceful_shutdown=1))
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    guarded,
+                    log_level="warning",
+                    lifespan="on",
+                    timeout_graceful_shutdown=1,
+                    # Uvicorn would believe forwarded headers from this machine and hide the proxy from the guard.
+                    proxy_headers=False,
+                )
+            )
             task = asyncio.create_task(server.serve(sockets=[listener]))
             try:
                 while not (server.started or task.done()):  # noqa: ASYNC110 (uvicorn has no event for it)

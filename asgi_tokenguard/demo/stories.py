@@ -174,23 +174,24 @@ async def crossing(stage: Stage) -> str:
 async def stealing(stage: Stage) -> str:
     owner = await stage.signed_in()
     thief = owner.copy()
+    thief.agent = "another program"
     await stage.let_access_expire()
     expect("the owner's rotation", "200", (await owner.get()).verdict)
     expect("the owner's next request", "200", (await owner.get()).verdict)
     await stage.let_settle()
     expect("the thief's copy", "401 reuse_detected", (await thief.get()).verdict)
-    expect("the owner, signed out too", "401 session_ended", (await owner.get()).verdict)
-    return f"{stage.lifetimes.grace:g} s after its successor was seen, the copy is 401 reuse_detected, and the owner signed out"
+    expect("the owner, signed out too", "401 reuse_detected", (await owner.get()).verdict)
+    return f"{stage.lifetimes.grace:g} s after its successor was seen, the copy is 401 reuse_detected, and so is the owner"
 
 
 async def revoking(stage: Stage) -> str:
-    browsers = [await stage.signed_in("alan") for _ in range(3)]
+    browsers = [await stage.signed_in("grace") for _ in range(3)]
     for browser in browsers:
         expect("before", "200", (await browser.get()).verdict)
     began = time.perf_counter()
-    expect("sessions ended", len(browsers), await stage.guard.revoke_all("alan"))
+    expect("sessions ended", len(browsers), await stage.guard.revoke_all("grace"))
     for browser in browsers:
-        expect("the next request", "401 session_ended", (await browser.get()).verdict)
+        expect("the next request", "401 revoked", (await browser.get()).verdict)
     took = (time.perf_counter() - began) * 1000
     return f"revoke_all ended {len(browsers)} sessions; each next request was 401, the last {took:.0f} ms after the call began"
 
@@ -202,8 +203,33 @@ async def leaving(stage: Stage) -> str:
     expect("the logout", "204", answer.verdict)
     expect("the cookie, cleared", "", answer.cookie)
     browser.token, browser.cookie = token, cookie
-    expect("the old tokens", "401 session_ended", (await browser.get()).verdict)
+    expect("the old tokens", "401 logged_out", (await browser.get()).verdict)
     return "204, the cookie cleared; what was kept of the tokens is 401"
+
+
+async def ending(stage: Stage) -> str:
+    lost, browser = await stage.signed_in(), await stage.signed_in()
+    sid = (await lost.get()).session_id
+    browser.fresh = None  # as after the minute that a login counts as fresh here
+    expect("without a fresh login", "401 step_up_required", (await browser.post(f"/api/sessions/{sid}/end")).verdict)
+    expect("the password once more", "200", (await browser.post("/confirm", {"password": USERS["ada"]})).verdict)
+    expect("the end of the other device", "204", (await browser.post(f"/api/sessions/{sid}/end")).verdict)
+    expect("that device", "401 revoked", (await lost.get()).verdict)
+    expect("this one", "200", (await browser.get()).verdict)
+    return "a lost device is ended after the password was asked for; its next request is 401, this one goes on"
+
+
+async def moving(stage: Stage) -> str:
+    near, middle, far = [await stage.signed_in("alan") for _ in range(3)]
+    before = (await middle.get()).session_id
+    near.town, middle.town, far.town = "versailles", "compiegne", "tokyo"
+    await stage.let_access_expire()
+    expect("from 18 km away", "200", (await near.get()).verdict)
+    expect("from 72 km away", "401 step_up_required", (await middle.get()).verdict)
+    expect("the password", "200", (await middle.post("/confirm", {"password": USERS["alan"]})).verdict)
+    expect("afterwards, the same session", before, (await middle.get()).session_id)
+    expect("from Tokyo", "401 revoked", (await far.get()).verdict)
+    return "18 km proceed, 72 km ask for the password and go on, Tokyo ends the session"
 
 
 STORIES: Final = (
@@ -217,6 +243,8 @@ STORIES: Final = (
     Story("a cookie alone carries no post across sites", crossing),
     Story("reuse of a stolen copy ends the session", stealing),
     Story("revocation is seen at once", revoking),
+    Story("a lost device is ended from another one", ending),
+    Story("a move is judged by its distance", moving),
     Story("log out", leaving),
 )
 
