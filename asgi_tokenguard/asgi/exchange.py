@@ -110,7 +110,8 @@ class Exchange:
         if delivery is not None:
             added = self._handed_out(delivery, await self._engine.leaving(delivery))
         elif self._clears:
-            added = [(b"set-cookie", cookie.clear().encode()), (b"set-cookie", cookie.carry_fresh("", 0).encode())]
+            # The refresh cookie last: of two cleared in one answer, curl 7.88 keeps the first in its jar.
+            added = [(b"set-cookie", cookie.carry_fresh("", 0).encode()), (b"set-cookie", cookie.clear().encode())]
         else:
             added = []
         if added:

@@ -43,6 +43,7 @@ def build(*, redis: str, lifetimes: Lifetimes, namespace: str = NAMESPACE) -> tr
         # keeps such things, the same in every worker.
         secret=secrets.token_urlsafe(64),
         redis=redis,
+        timeout=5,  # a laptop out of breath is no outage
         namespace=namespace,
         lifetimes=lifetimes,
         public=["/login", "/logout", "/move"],

@@ -19,7 +19,7 @@ from asgi_tokenguard.demo.stories import STORIES, Stage, Story, Unexpected
 from asgi_tokenguard.errors import TokenGuardError
 
 # Short, so that a rotation can be waited for; not shorter, so that a machine that is out of breath for a second still passes.
-LIFETIMES: Final = Lifetimes(access=4, grace=2, idle=60, absolute=600)
+LIFETIMES: Final = Lifetimes(access=5, grace=2, idle=60, absolute=600)
 # A step of six seconds that takes this long hangs.
 PATIENCE: Final = 15.0
 
