@@ -14,9 +14,10 @@ ROWS = {
     "overhead": ("name", ["bare app", "no-op middleware", "stateless PyJWT", "naive PyJWT + EXISTS", "asgi_tokenguard"]),
     "rotation": ("name", ["six commands", "script", "request, six commands", "request, script"]),
     "memory": ("per_user", [1, 3]),
+    "outbox": ("name", ["no mirror", "mirror at once", "mirror of 5 s", "mirror that fails"]),
 }
 
-MEASURED = {"overhead": "request_us", "rotation": "rotation_us", "memory": "bytes"}
+MEASURED = {"outbox": "login_us", "overhead": "request_us", "rotation": "rotation_us", "memory": "bytes"}
 
 
 @pytest.fixture(scope="module")
