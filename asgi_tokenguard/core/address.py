@@ -41,11 +41,16 @@ _NODE: Final = re.compile(
     r"(?:(?P<four>[0-9.]+)|\[(?P<boxed>[0-9A-Fa-f:.]+)(?:%[0-9A-Za-z._~-]+)?\])(?::(?:[0-9]{1,5}|_[0-9A-Za-z._-]+))?"
     r"|(?P<bare>[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+)(?:%[0-9A-Za-z._~-]+)?"
 )
-# A parameter of `Forwarded`.  Unquoted values may hold colons and brackets, against the RFC: proxies write `host=a:8080`.
+# A parameter of `Forwarded` with what divides it from the next; the RFC allows empty ones.  Unquoted values are visible
+# ASCII without `"`, `,`, `;` and backslash: against the RFC, proxies write `host=a:8080`.
 _PARAMETER: Final = re.compile(
-    r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<plain>[!#-+\--:<-\[\]-~]+))", re.DOTALL
+    r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:\"(?P<quoted>(?:[^\"\\]|\\.)*+)\"|(?P<plain>[!#-+\--:<-\[\]-~]+))"
+    r"[ \t]*+(?:;[ \t;]*+|\Z)",
+    re.DOTALL,
 )
-_QUOTE: Final = re.compile(r'(?<!\\)(?:\\\\)*"')  # one that no backslash escapes
+# An element of `Forwarded` from its end to its start, and the comma before it.  Commas in quotes are its own; the quote
+# that opens them is the one without a backslash before it, which is behind it here.
+_MIRRORED: Final = re.compile(r'(?P<element>(?:[^",]++|"(?:[^"]++|"(?=\\))*+")*+)(?P<comma>,|\Z)')
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _BLANKS: Final = " \t"
 _CUT: Final = "?"  # stands where a header was cut off; no address and no parameter name may contain it
@@ -122,7 +127,7 @@ def forwarded_scheme(scope: Mapping[str, Any], trusted_proxies: TrustedProxies) 
         return None
     readings = set()
     if (forwarded := _joined(scope, b"forwarded")) is not None:
-        readings.add(_SCHEMES.get(_parameters(next(_from_the_right(forwarded, ","))).get("proto", "").lower()))
+        readings.add(_SCHEMES.get(_parameters(next(_elements(forwarded))).get("proto", "").lower()))
     if (proto := _joined(scope, b"x-forwarded-proto")) is not None:
         readings.add(_SCHEMES.get(proto.rpartition(",")[2].strip(_BLANKS).lower()))
     return readings.pop() if len(readings) == 1 else None
@@ -196,40 +201,37 @@ def _listed_hops(text: str) -> Iterator[Address | None]:
 
 
 def _forwarded_hops(text: str) -> Iterator[Address | None]:
-    for element in _from_the_right(text, ","):
+    for element in _elements(text):
         yield _address(_parameters(element).get("for", ""))
 
 
-def _from_the_right(text: str, separator: str) -> Iterator[str]:
+def _elements(text: str) -> Iterator[str]:
     """
-    The parts of *text* between separators outside of quotes, last one first, each found when it is asked for.
+    The elements of a `Forwarded` header, last one first, each read when it is asked for.
 
     From the left, an attacker's `for="` would pair with the first quote that a proxy writes and turn its element inside
-    out.  From the right, only the quotes that the proxies wrote are counted before their elements are complete.
+    out.  From the right, hence in a mirror, what a proxy wrote is complete before the attacker's part begins.
     """
-    end = cursor = len(text)
-    quotes = 0
-    while cursor >= 0:
-        cut = text.rfind(separator, 0, cursor)
-        quotes += len(_QUOTE.findall(text, cut + 1, cursor))
-        if quotes % 2 == 0 or cut < 0:
-            yield text[cut + 1 : end]
-            end, quotes = cut, 0
-        cursor = cut
+    mirror = text[::-1]
+    match = _MIRRORED.match(mirror)
+    while match is not None and match["comma"]:
+        yield match["element"][::-1]
+        match = _MIRRORED.match(mirror, match.end())
+    yield "" if match is None else match["element"][::-1]  # quotes that never open are an element without meaning
 
 
 def _parameters(element: str) -> dict[str, str]:
-    """The parameters of one element of `Forwarded`, names in lower case; none where any of it is malformed."""
+    """The parameters of an element of `Forwarded`, names in lower case; none where any of it is malformed."""
+    text = element.strip(" \t;")
     found: dict[str, str] = {}
-    for part in _from_the_right(element, ";"):
-        pair = part.strip(_BLANKS)
-        if not pair:
-            continue  # the RFC allows it
-        match = _PARAMETER.fullmatch(pair)
+    position = 0
+    while position < len(text):
+        match = _PARAMETER.match(text, position)
         # "Each parameter MUST NOT occur more than once" (section 4): of two, an attacker may have slipped one in.
         if match is None or match["name"].lower() in found:
             return {}
         found[match["name"].lower()] = match["plain"] or _ESCAPE.sub(r"\1", match["quoted"])
+        position = match.end()
     return found
 
 

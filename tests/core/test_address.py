@@ -82,6 +82,13 @@ def test_what_a_proxy_hides_stays_unknown():
     assert UNKNOWN is seen((FOR, f"{VICTIM}, unknown"))
 
 
+@pytest.mark.parametrize("broken", [f'for="{CLIENT}', f'for={CLIENT}"', '"', '"""', f'for="{CLIENT}\\"', f'\\", for={CLIENT}"'])
+def test_an_element_that_does_not_end_is_still_a_hop(broken):
+    """Else its proxy would be taken for the farthest machine."""
+    assert UNKNOWN is seen((STANDARD, f"{broken}, for={INNER}"))
+    assert UNKNOWN is seen((STANDARD, broken))
+
+
 def test_of_two_headers_none_is_preferred():
     """The proxy writes one and lets the other through: whichever we preferred, a client could send that one."""
     assert UNKNOWN is seen((FOR, CLIENT), (STANDARD, f"for={VICTIM}"))
@@ -125,7 +132,7 @@ def test_quotes_hold_separators_and_escapes():
         (("2001:DB8:0:0::7", 1), CLIENT6),
         (("fe80::1%eth0", 1), "fe80::1"),
         ((f"::ffff:{CLIENT}", 1), CLIENT),  # a server that listens on `::`
-        ((f"{CLIENT}:1024", 0), CLIENT),  # uvicorn before 0.45, from a header
+        ((f"{CLIENT}:1024", 0), CLIENT),  # older versions of uvicorn copied it from a header so
         (None, None),
         ((), None),
         (("", 0), None),
@@ -310,6 +317,9 @@ ELEMENTS = [
     (f"by={PROXY};for={CLIENT}", CLIENT),
     (f"proto=https; for={CLIENT} ;\thost=app.example", CLIENT),
     (f";for={CLIENT};;", CLIENT),
+    (f"proto=https;;\t; for={CLIENT}", CLIENT),
+    (f'x="\\\\";y="\\"\\\\\\"\\\\";for={CLIENT}', CLIENT),
+    (f'for={CLIENT};x="\\\\",for={INNER};y="\\\\"', CLIENT),
     (f"for={CLIENT};host=app.example:8080", CLIENT),
     (f"for={CLIENT};host=[{CLIENT6}]:80", CLIENT),
     (f'for={CLIENT};secret="\xe4\xff"', CLIENT),
@@ -338,6 +348,11 @@ ELEMENTS = [
     (f"for={CLIENT};For={CLIENT}", None),
     (f"for={CLIENT};proto", None),
     (f"for={CLIENT};pr oto=https", None),
+    (f"for={CLIENT};\x0bproto=https", None),
+    (f"\x0bfor={CLIENT}", None),
+    (f"for={CLIENT}\n", None),
+    (f'proto="https"for={CLIENT}', None),
+    (f'for="{CLIENT}"proto="https"', None),
     (f"for={CLIENT};host=\xe4", None),
     (f"for = {CLIENT}", None),
     (f"for ={CLIENT}", None),
@@ -371,6 +386,8 @@ def test_no_more_hops_than_any_real_chain_has_are_walked(name, element):
         return seen((name, ", ".join([element.format(CLIENT), *[element.format(INNER)] * hops])))
 
     assert CLIENT == after(MAX_HOPS - 1)
+    farthest = [element.format(VICTIM), element.format(CLIENT), *[element.format(INNER)] * (MAX_HOPS - 1)]
+    assert CLIENT == seen((name, ",".join(farthest)))
     assert UNKNOWN is after(MAX_HOPS)
     assert UNKNOWN is after(MAX_HOPS + 1)
     assert INNER == seen((name, ",".join([element.format(INNER)] * MAX_HOPS)))
@@ -407,7 +424,7 @@ def test_twenty_elements_that_tell_everything_fit():
     address = "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"
     element = f'for="[{address}]:65535";by="[{address}]:65535";host="{"h" * 40}";proto=https'
     inner = element.replace("2001:db8:", "fd00:1:")
-    assert address == seen((STANDARD, ", ".join([element, *[inner] * (MAX_HOPS - 1)])))
+    assert address == seen((STANDARD, ", ".join([element, *[inner] * 19])))
 
 
 # --- Whatever is sent
@@ -468,7 +485,9 @@ def test_p21_no_prefix_changes_what_the_proxies_say(prefix, added, own_lines, re
     assert seen(*told, *((other, value) for _, value in rest)) in {expected, None}
 
 
-HOPS = st.sampled_from([PROXY, INNER, "fd00::1", "192.0.2.200", CLIENT, CLIENT6, VICTIM, "unknown", "_x", "", "10.0.0.01"])
+HOPS = st.sampled_from(
+    [PROXY, INNER, "fd00::1", "192.0.2.200", CLIENT, CLIENT6, VICTIM, "unknown", "_x", "", "10.0.0.01", '"', "\\"]
+)
 
 
 @given(st.lists(HOPS, min_size=1, max_size=MAX_HOPS), st.data())
