@@ -14,7 +14,18 @@ from support.server import RedisServer
 from support.stage import answer, carried, staged, who
 from support.wire import call
 
-from asgi_tokenguard import InsecureCookieWarning, Key, KeySet, Lifetimes, RefreshCookie, get_auth
+from asgi_tokenguard import (
+    FixedLocator,
+    InsecureCookieWarning,
+    Key,
+    KeySet,
+    Lifetimes,
+    Place,
+    RefreshCookie,
+    RiskPolicy,
+    get_auth,
+)
+from asgi_tokenguard.core.risk import change_of_device
 from asgi_tokenguard.options import GuardOptions
 
 OTHER_SECRET = "quite another secret of more than thirty-two bytes"
@@ -162,7 +173,7 @@ class TestLifetimes:
                 assert expected == (await tab.get()).status
 
     async def test_grace_is_how_long_a_superseded_cookie_is_served(self, stage, clock):
-        for grace, expected in ((2, "reuse_detected"), (4, None)):
+        for grace, expected in ((2, "rolled_back_client"), (4, None)):
             async with stage(lifetimes=Lifetimes(access=10, idle=100, absolute=250, grace=grace)) as where:
                 tab = await where.logged_in()
                 old = tab.browser.jar
@@ -192,11 +203,11 @@ class TestCookie:
         async with stage(cookie=cookie) as where:
             result = await log_in(where)
             value = result.cookie(cookie.name)
-            assert [expected.replace("; ", f"={value}; ", 1)] == result.all("set-cookie")
+            assert [expected.replace("; ", f"={value}; ", 1)] == result.cookie_lines
             for name, status in ((cookie.name, 200), ("other", 401)):
                 assert status == (await call(where.app, "GET", "/me", [("cookie", f"{name}={value}")])).status
             result = await call(where.app, "POST", "/logout", [("origin", OWN)])
-            assert [expected.replace("; ", "=; ", 1).replace("1296000", "0")] == result.all("set-cookie")
+            assert [expected.replace("; ", "=; ", 1).replace("1296000", "0")] == result.cookie_lines
 
     async def test_secure_is_left_out_only_by_an_unsafe_name_and_with_a_warning(self, stage):
         with pytest.warns(InsecureCookieWarning):
@@ -239,6 +250,101 @@ async def test_trusted_origins_may_send_on_the_cookie_and_read_tokens(stage):
             tab = await where.expired()
             result = await call(where.app, "POST", "/who", [*says.items(), ("cookie", f"{COOKIE}={tab.browser.jar}")])
             assert expected == f"{result.status} {carried(result)}"
+
+
+PARIS = Place(latitude=48.857, longitude=2.352, city="Paris", country="FR")
+TOKYO = Place(latitude=35.690, longitude=139.692, city="Tokyo", country="JP")
+TOWNS = FixedLocator({"192.0.2.0/24": PARIS, "203.0.113.0/24": TOKYO})
+ABROAD = {"client": ("203.0.113.9", 50000)}
+
+
+async def test_locator_judges_a_cookie_from_elsewhere_by_its_place(stage):
+    for options, expected in (({}, (200, None)), ({"locator": TOWNS}, (401, "revoked"))):
+        async with stage(**options) as where:
+            tab = await where.expired()
+            result = await tab.ask(**ABROAD)
+            assert expected == (result.status, result.code)
+
+
+async def test_risk_is_what_that_leads_to(stage):
+    strict = RiskPolicy(rules=[change_of_device])
+    for options, expected in (({}, 200), ({"risk": strict}, 401)):
+        async with stage(**options) as where:
+            tab = await where.expired()
+            assert expected == (await tab.ask(headers={"user-agent": "another browser"})).status
+
+
+async def test_reauthentication_is_where_a_doubted_caller_may_still_go(stage):
+    async def confirm(scope, receive, send):
+        await answer(send, 200, {"pending": get_auth(scope).pending, "subject": get_auth(scope).subject})
+
+    for options, expected in (({}, 401), ({"reauthentication": ["/confirm"]}, 200)):
+        async with stage(risk=RiskPolicy(rules=[change_of_device]), **options) as where:
+            where.on("/confirm")(confirm)
+            tab = await where.expired()
+            result = await tab.ask("/confirm", headers={"user-agent": "another browser"})
+            assert expected == result.status
+    assert {"pending": "change_of_device", "subject": "user-1"} == result.json()
+
+
+async def test_fresh_is_how_long_a_login_counts_as_fresh(stage, clock):
+    async def sensitive(scope, receive, send):
+        await get_auth(scope).require_fresh()
+        await answer(send)
+
+    for seconds, expected in ((60, 401), (120, 200)):
+        async with stage(fresh=seconds) as where:
+            where.on("/sensitive")(sensitive)
+            login = await log_in(where)
+            proof = [line.partition(";")[0] for line in login.all("set-cookie") if line.startswith("__Host-fresh=")]
+            clock.advance(90)
+            headers = [*bearer(login.new_token), ("cookie", proof[0])]
+            assert expected == (await call(where.app, "GET", "/sensitive", headers)).status
+
+
+async def test_max_sessions_is_how_many_a_user_may_have(stage):
+    for most, expected in ((2, "replaced"), (3, None)):
+        async with stage(max_sessions=most) as where:
+            first = (await log_in(where)).new_token
+            for _ in range(2):
+                await log_in(where)
+            assert expected == (await call(where.app, "GET", "/me", bearer(first))).code
+            await where.guard.revoke_all("user-1")
+
+
+async def test_mirror_is_told_who_has_changed(stage):
+    class Recorder:
+        def __init__(self):
+            self.rows = {}
+
+        async def sync(self, subject, read):
+            self.rows[subject] = [session.id for session in await read(subject)]
+
+        async def subjects(self):
+            for subject in self.rows:
+                yield subject
+
+        async def aclose(self):
+            self.rows["closed"] = True
+
+    mirror = Recorder()
+    async with stage(mirror=mirror) as where:
+        tab = await where.logged_in()
+        assert {"user-1": [claims_of(tab.token)["sid"]]} == mirror.rows
+        await tab.post("/logout")
+        await where.quiet()
+        assert {"user-1": []} == mirror.rows
+        assert 1 == await where.guard.reconcile()
+    assert mirror.rows["closed"]
+
+
+async def test_trusted_proxies_are_believed_about_the_address(stage):
+    for options, expected in (({}, "192.0.2.7"), ({"trusted_proxies": ["192.0.2.0/24"]}, "198.51.100.9")):
+        async with stage(**options) as where:
+            await log_in(where, **{"x-forwarded-for": "198.51.100.9"})
+            (session,) = await where.guard.sessions("user-1")
+            assert expected == session.ip_address
+            await where.guard.revoke_all("user-1")
 
 
 def test_no_option_is_left_out():

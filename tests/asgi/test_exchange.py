@@ -33,7 +33,7 @@ async def test_a_tab_logs_in_rotates_and_logs_out(browser, clock):
 
     assert (await tab.post("/logout")).status == 204
     assert browser.jar is None
-    assert (await tab.get()).code == "session_ended"
+    assert (await tab.get()).code == "logged_out"
 
 
 async def test_redis_away_is_503_with_retry_after_and_json(options):
@@ -176,9 +176,9 @@ async def test_the_codes_of_401_tell_why(stage):
     await tab.get()
     await tab.get()
     stage.clock.advance(31)
-    assert "reuse_detected" == await code(cookie=cookie)
-    assert "session_ended" == await code(cookie=cookie)
-    assert "session_ended" == await code(tab.token)
+    assert "rolled_back_client" == await code(cookie=cookie)
+    assert "rolled_back_client" == await code(cookie=cookie)
+    assert "rolled_back_client" == await code(tab.token)
     stage.clock.advance(15 * 24 * 3600)
     assert "session_expired" == await code(cookie=other.browser.jar)
     assert "session_expired" == await code(other.token, other.browser.jar)
@@ -220,7 +220,7 @@ async def test_a_dead_cookie_of_another_user_is_no_mismatch(stage):
     await stage.guard.revoke_all("user-2")
     stage.clock.advance(901)
     other.token = tab.token
-    assert "session_ended" == (await other.ask()).code
+    assert "revoked" == (await other.ask()).code
 
 
 @pytest.mark.parametrize("decision", [Accept(), Rotate(caller=Caller.SCRIPT)], ids=lambda decision: type(decision).__name__)

@@ -59,7 +59,7 @@ async def test_i13_a_logout_replaces_the_rotation_of_its_own_request(stage):
     assert (200, "", None) == (result.status, result.cookie(), result.new_token)
     assert {"subject": None, "is_authenticated": False} == result.json()
     tab.browser.jar = old
-    assert "session_ended" == (await tab.get()).code
+    assert "logged_out" == (await tab.get()).code
 
 
 async def test_i13_a_login_ends_both_sessions_that_a_request_carries(stage):

@@ -147,6 +147,6 @@ async def test_i2_the_exposed_name_is_that_of_the_option(options, clock):
 async def test_i2_a_logout_is_not_stored_either(stage):
     tab = await stage.logged_in()
     result = await tab.post("/logout")
-    assert [f"{COOKIE}=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"] == result.all("set-cookie")
+    assert [f"{COOKIE}=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"] == result.cookie_lines
     assert ["no-store"] == result.all("cache-control")
     assert [] == result.all("access-control-expose-headers")

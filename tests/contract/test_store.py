@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from support.stage import travelling
 
-from asgi_tokenguard import NotAuthenticated, SubjectError
+from asgi_tokenguard import NotAuthenticated, SubjectError, TokenGuard
 from asgi_tokenguard.store.keyspace import session_key
 
 SUBJECTS = [
@@ -109,25 +110,40 @@ async def test_a_record_that_is_not_ours_counts_as_no_session_and_hides_no_other
     assert "counts as none" in caplog.text
 
 
-async def test_a_user_with_ten_thousand_sessions_is_listed_rotated_and_ended(guard, clock):
+async def test_a_user_with_ten_thousand_sessions_is_listed_rotated_and_ended(options, clock):
     """P8: scripts that unpack a key list fail at about 8,000 items."""
-    store = guard.engine.store
-    sids = [f"01ARZ3NDEKTSV4RRFFQ6{number:06d}" for number in range(10_000)]
-    # Ten thousand scripts that each look at all others take minutes; the records are written as the script writes them.
-    first = await guard.login("many", {"role": "user"})
-    client, key = await store._connector.client(), session_key(store._namespace, "many")
-    raw = await client.hget(key, first.session_id)
-    await client.hset(key, mapping=dict.fromkeys(sids, raw))
+    async with travelling(TokenGuard(**options, timeout=10, max_sessions=10_000), clock) as guard:
+        store = guard.engine.store
+        sids = [f"01ARZ3NDEKTSV4RRFFQ6{number:06d}" for number in range(9_998)]
+        # Ten thousand scripts that each look at all others take minutes; the records are written as the script writes them.
+        first = await guard.login("many", {"role": "user"})
+        client, key = await store._connector.client(), session_key(store._namespace, "many")
+        raw = await client.hget(key, first.session_id)
+        await client.hset(key, mapping=dict.fromkeys(sids, raw))
 
-    assert 10_001 == len(await guard.sessions("many"))
-    assert 10_001 == await guard.update_claims("many", {"role": "admin"})
-    again = await guard.login("many")
-    clock.advance(901)
-    assert await guard.rotate(again.refresh_token)
-    assert 10_001 == await guard.revoke_others("many", again.session_id)
-    assert [again.session_id] == [session.id for session in await guard.sessions("many")]
-    assert 0 < await client.ttl(key) <= 15 * 86_400
-    assert 1 == await guard.revoke_all("many")
+        assert 9_999 == len(await guard.sessions("many"))
+        assert 9_999 == await guard.update_claims("many", {"role": "admin"})
+        again = await guard.login("many")
+        assert 10_000 == len(await guard.sessions("many"))
+        clock.advance(901)
+        assert await guard.rotate(again.refresh_token)
+        assert 9_999 == await guard.revoke_others("many", again.session_id)
+        assert [again.session_id] == [session.id for session in await guard.sessions("many")]
+        assert 0 < await client.ttl(key) <= 15 * 86_400
+        assert 1 == await guard.revoke_all("many")
+
+
+async def test_p60_a_lower_limit_ends_all_that_are_too_many_at_once(options, guard, clock):
+    first = await guard.login("many")
+    client, key = await guard.engine.store._connector.client(), session_key(options["namespace"], "many")
+    raw = await client.hget(key, first.session_id)
+    sids = [f"01ARZ3NDEKTSV4RRFFQ6{number:06d}" for number in range(5_000)]
+    await client.hset(key, mapping=dict.fromkeys(sids, raw))
+    newest = await guard.login("many")
+    live = {session.id for session in await guard.sessions("many")}
+    assert (100, True) == (len(live), newest.session_id in live)
+    (ending,) = await guard.endings("many")
+    assert (None, "replaced") == (ending.session_id, ending.reason)
 
 
 @pytest.mark.parametrize("how", ["hdel", "del", "expire", "flushdb"])
@@ -166,8 +182,8 @@ async def test_i10_steps_of_a_revoked_session_write_nothing(guard, options, redi
     from asgi_tokenguard.core.rotation import Handout, Shown
 
     shown = Shown(gen=0, jti=claims.jti, issued=claims.iat)
-    new = await engine._new_ids()
-    await store.present("user-1", tokens.session_id, shown, caller=Caller.SCRIPT, new=new, address=b"")
+    new = await engine.new_ids()
+    await store.present("user-1", tokens.session_id, shown, caller=Caller.SCRIPT, new=new)
     await store.see("user-1", tokens.session_id, gen=0, access_jti=access.jti)
     await store.look("user-1", tokens.session_id, Handout(cookie=True, token=True), gen=0, refresh_jti=claims.jti)
     await store.update_claims("user-1", tokens.session_id, b"{}", new.access)

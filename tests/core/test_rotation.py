@@ -115,7 +115,7 @@ def test_another_table_may_be_asked():
     step = present(
         head, SHOWN[Presented.OLDER], now_ms=now_ms, lifetimes=LIFETIMES, caller=Caller.SCRIPT, new=NEW, table=lenient
     )
-    assert (Outcome.REFUSE, head, NOTHING) == step[1:]
+    assert (Outcome.REFUSE, head, NOTHING) == step[1:4]
 
 
 def test_rows_that_meet_are_no_table():

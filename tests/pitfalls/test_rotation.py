@@ -133,7 +133,7 @@ async def test_p07_a_login_beside_revoke_all_is_ended_or_listed(stage):
                 live.add((await stage.guard.authenticate(pair.access_token)).session_id)
             except NotAuthenticated as error:
                 codes.add(error.code)
-        assert codes <= {"session_ended"}
+        assert codes <= {"revoked"}
         assert live == {session.id for session in await other.sessions("user-1")}
         assert 20 == len(live) + sum(step for step in done if isinstance(step, int))
 
@@ -172,7 +172,7 @@ async def test_p09_the_revocation_stands_whatever_is_answered(stage):
     stage.clock.advance(31)
     with pytest.raises(RuntimeError):
         await on_cookie(stage.app, stolen, "/open/broken")
-    assert "session_ended" == (await tab.get()).code
+    assert "rolled_back_client" == (await tab.get()).code
     assert [] == await stage.guard.sessions("user-1")
 
 

@@ -110,7 +110,8 @@ class Thief:
     def __init__(self, victim: Browser) -> None:
         self.own = Browser(victim.app)
         self.own.jar = victim.jar
+        # Other strings than his victim's browser: with the same ones he passes for one that came back with an old cookie.
         self.tab = self.own.tab()
 
     async def get(self, path: str = "/me") -> Answer:
-        return await self.tab.get(path, kind="bare")
+        return await self.tab.get(path, kind="bare", headers={"user-agent": "a program of his own"})

@@ -82,7 +82,12 @@ class Stage:
         message = await tab.post(f"/login?user={user}", kind=kind)
         if message.status != 200:  # no assert: the suite also runs under `python -O`
             raise RuntimeError(f"the login was answered {message.status}")
+        await self.quiet()
         return tab
+
+    async def quiet(self) -> None:
+        """Return once nothing is left to be done off the request path."""
+        await self.guard.engine.background.outbox.flush(10)
 
     async def expired(self, user: str = "user-1") -> Tab:
         """A tab that was logged in so long ago that its next request rotates."""

@@ -37,6 +37,11 @@ class Answer:
         return values[0] if values else None
 
     @property
+    def cookie_lines(self) -> list[str]:
+        """Every `Set-Cookie` but the freshness cookie's, which comes and goes with logins (tests/asgi/test_freshness.py)."""
+        return [line for line in self.all("set-cookie") if not line.partition("=")[0].endswith(("__Host-fresh", "-fresh"))]
+
+    @property
     def body(self) -> bytes:
         return b"".join(message.get("body", b"") for message in self.messages if message["type"] == "http.response.body")
 

@@ -3,7 +3,6 @@
 --   ARGV     one | others | all, sid (of the one, or of the one that stays), idle (s), reason
 --   returns  {now (ms), number of live sessions that were ended}
 local how, sid, idle, reason = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local AT_ONCE = 100
 
 local ended = {}
 local function count(id, raw)

@@ -24,7 +24,13 @@ for i = 1, #all, 2 do
 end
 -- The one that rotated longest ago goes first; of equals the older one: sids sort by time.
 table.sort(live, function(one, other) return one[1] < other[1] or (one[1] == other[1] and one[2] < other[2]) end)
-for i = 1, #live + 1 - tonumber(ARGV[11]) do replaced(live[i][2]) end
+local too_many = #live + 1 - tonumber(ARGV[11])
+if too_many > AT_ONCE then  -- a limit that has been lowered: one tombstone for all
+  for i = 1, too_many do redis.call('HDEL', KEYS[1], live[i][2]) end
+  bury('*', 'replaced')
+else
+  for i = 1, too_many do replaced(live[i][2]) end
+end
 
 local function one_byte(text) return string.char(#text) .. text end
 local tail = struct.pack('>I2', #ARGV[7]) .. ARGV[7] .. one_byte(ARGV[8]) .. '\0\0'

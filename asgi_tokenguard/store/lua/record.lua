@@ -123,7 +123,8 @@ local function moved_to(r, address)
 end
 
 -- Tombstones are kept for a day, and 128 of a user: a script that logs in and out each minute would leave 1,440.
-local DAY, MOST, OLD_ONES = 86400, 128, 32
+-- Where more than a hundred end at once, one tombstone stands for all.
+local DAY, MOST, OLD_ONES, AT_ONCE = 86400, 128, 32, 100
 
 local function make_room()
   if redis.call('HLEN', KEYS[2]) < MOST then return end
