@@ -169,8 +169,8 @@ def one_script(guard: TokenGuard, tokens: Iterator[str], requests: int) -> Any:
         for _ in range(requests):
             claims = next(presented)
             shown = Shown(gen=claims.gen, jti=claims.jti, issued=claims.iat)
-            new = await engine._new_ids()
-            found = await engine.store.present(claims.sub, claims.sid, shown, caller=Caller.SCRIPT, new=new, address=b"")
+            new = await engine.new_ids()
+            found = await engine.store.present(claims.sub, claims.sid, shown, caller=Caller.SCRIPT, new=new)
             if found.outcome is not Outcome.ROTATE:
                 raise RuntimeError(f"{found.outcome}: there is nothing to compare")
 

@@ -195,7 +195,7 @@ async def test_p58_no_refusal_clears_the_cookie(stage):
         "rolled_back_client",
         "rolled_back_client",
         "invalid_token",
-        "session_ended",
+        "rolled_back_client",
     ] == [refusal.code for refusal in refusals]
     assert not any(refusal.all("set-cookie") for refusal in refusals)
     anonymous = await call(stage.app, "GET", "/open/x", [("cookie", f"{COOKIE}={stolen}")])

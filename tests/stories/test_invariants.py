@@ -21,7 +21,6 @@ LATER = {
     41: "WebSockets",
     44: "there is no event hook yet",
     50: "step-up",
-    60: "`max_sessions`",
     61: "the browser client",
     62: "the browser client",
     63: "the browser client",
@@ -101,4 +100,4 @@ def test_i1_i2_i4_i12_i13_i14_one_life_over_real_http(options, clock):
         clock.advance(901)
         answer = me.ask("/logout", "POST", origin=OWN)
         assert (204, "", None) == (answer.status, answer.cookie(), answer.new_token)
-        assert "session_ended" == send(url, "GET", "/me", [("Cookie", f"{COOKIE}={old}")]).code
+        assert "logged_out" == send(url, "GET", "/me", [("Cookie", f"{COOKIE}={old}")]).code
