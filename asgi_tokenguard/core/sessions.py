@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from ulid import ULID
 
+from asgi_tokenguard.core.devices import Device
+from asgi_tokenguard.core.places import Place
 from asgi_tokenguard.core.records import Record
 
 
@@ -20,6 +22,7 @@ class Session:
     *id* is stable over rotations and safe to show: it proves nothing.  *last_seen_at* is the time of the last rotation or
     first sight of a token, so at most one access lifetime old.  *expires_at* is when it ends unless it is used.
     *ip_address* is that of the login or last rotation, where the server told one.  *current* marks the session that asks.
+    *device* and *location* are what is known of both, None where nothing is.
     """
 
     id: str
@@ -29,6 +32,8 @@ class Session:
     expires_at: datetime
     ip_address: str | None
     current: bool = False
+    device: Device | None = None
+    location: Place | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The session as JSON values, times in ISO 8601."""
@@ -40,6 +45,8 @@ class Session:
             "expires_at": self.expires_at.isoformat(),
             "ip_address": self.ip_address,
             "current": self.current,
+            "device": None if self.device is None else asdict(self.device),
+            "location": None if self.location is None else asdict(self.location),
         }
 
 

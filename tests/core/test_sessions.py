@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asgi_tokenguard.core.devices import Device
+from asgi_tokenguard.core.places import Place
 from asgi_tokenguard.core.records import Head, Record, new_ulid, ulid_text
 from asgi_tokenguard.core.sessions import Session, pack_address, session_of, unpack_address
 
@@ -75,7 +77,20 @@ def test_as_json_its_times_are_iso_8601():
         "expires_at": "2023-11-14T23:43:20+00:00",
         "ip_address": "192.0.2.7",
         "current": True,
+        "device": None,
+        "location": None,
     } == json.loads(json.dumps(session(current=True).to_dict()))
+
+
+def test_as_json_device_and_location_are_objects():
+    known = replace(
+        session(),
+        device=Device(browser="Firefox 140", system="Windows", kind="desktop"),
+        location=Place(latitude=48.2, longitude=16.37, city="Wien", country="AT"),
+    )
+    shown = json.loads(json.dumps(known.to_dict()))
+    assert {"browser": "Firefox 140", "system": "Windows", "kind": "desktop"} == shown["device"]
+    assert {"latitude": 48.2, "longitude": 16.37, "city": "Wien", "country": "AT", "accuracy_km": None} == shown["location"]
 
 
 @pytest.mark.parametrize(
