@@ -145,7 +145,7 @@ def test_each_core_module_has_a_test_file_of_its_own(module):
 
 def importers(library: str, *, typing_only: bool = False) -> set[str]:
     return {
-        unit(module) if unit(module) in {"store", "geo", "demo", "core", "asgi"} else module
+        unit(module) if unit(module) in {"store", "geo", "events", "demo", "core", "asgi"} else module
         for module in FILES
         for found in imports(module)
         if not found.own and found.module.split(".")[0] == library and found.typing_only <= typing_only
@@ -162,6 +162,7 @@ def importers(library: str, *, typing_only: bool = False) -> set[str]:
         ("ua_parser", {"user_agents"}),
         ("httpx", {"geo", "demo"}),
         ("maxminddb", {"geo"}),
+        ("sqlalchemy", {"events"}),
     ],
 )
 def test_each_library_has_one_door(library, doors):
@@ -172,15 +173,31 @@ def test_no_type_of_redis_is_named_outside_the_store_but_in_its_option():
     assert {"store", "options"} == importers("redis", typing_only=True)
 
 
+# What is made of an optional dependency.
+LATE = {"events.statements": "sqlalchemy", "events.engines": "sqlalchemy"}
+
+
+def test_what_is_made_of_an_optional_dependency_is_imported_only_inside_functions():
+    assert set() == {
+        (module, each.module)
+        for module in set(FILES) - set(LATE)
+        for each in imports(module)
+        if each.module in LATE and not each.typing_only and not each.inside
+    }
+
+
 def test_only_dependencies_are_imported_when_a_module_is():
-    """No module-level import of an optional dependency, but in the demo, which is one itself."""
+    """No module-level import of an optional dependency, but in the demo, which is one itself, and in `LATE`."""
     allowed = sys.stdlib_module_names | {"starlette", "jwt", "redis", "ulid"}
     found = {
         (module, each.module)
         for module in FILES
         if unit(module) != "demo"
         for each in imports(module)
-        if not each.own and not each.typing_only and not each.inside and each.module.split(".")[0] not in allowed
+        if not each.own
+        and not each.typing_only
+        and not each.inside
+        and each.module.split(".")[0] not in allowed | {LATE.get(module)}
     }
     assert set() == found
 
