@@ -94,7 +94,7 @@ OPERATIONS: Final = (
         "POST",
         "/logout",
         log_out,
-        needs=Needs.ANY_TOKEN,
+        needs=Needs.ANYTHING,
         summary="End the session that any signed token of it proves, be it over, and clear the cookies.",
     ),
     Operation(

@@ -28,7 +28,7 @@ class Needs(Enum):
     """What an endpoint needs of its caller."""
 
     NOTHING = "nothing"
-    ANY_TOKEN = "any token"  # looks itself: dead tokens count, and none is fine
+    ANYTHING = "anything"  # looks itself: dead tokens count, and none is fine
     SESSION = "session"
     FRESHNESS = "freshness"  # a session, and a login or re-authentication that is fresh
 
@@ -81,7 +81,7 @@ _OF_SESSIONS: Final[Mapping[int, tuple[Code, ...]]] = {
 }
 _BROUGHT: Final = {
     Needs.NOTHING: {},
-    Needs.ANY_TOKEN: _OF_TOKENS,
+    Needs.ANYTHING: _OF_TOKENS,
     Needs.SESSION: _OF_SESSIONS,
     Needs.FRESHNESS: _OF_SESSIONS,
 }
@@ -164,7 +164,7 @@ def _security(operation: Operation) -> list[Json]:
     match operation.needs:
         case Needs.NOTHING:
             return []
-        case Needs.ANY_TOKEN:
+        case Needs.ANYTHING:
             return [*ways, {}]
         case Needs.SESSION:
             return ways
