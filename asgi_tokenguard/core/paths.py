@@ -89,7 +89,8 @@ def mount_point(value: object, patterns: Mapping[str, Patterns]) -> str | None:
         raise ConfigurationError("endpoints", f"{value!r} is no prefix", "write '/auth': a slash before each name, none behind")
     prefix = f"{value}/"
     for option, found in patterns.items():
-        below = sorted(pattern for pattern in {*found.exact, *found.prefixes} if pattern.startswith(prefix))
+        given = [*found.exact, *(f"{start}*" for start in found.prefixes)]
+        below = sorted(pattern for pattern in given if pattern.startswith(prefix))
         if below:
             problem = f"{below[0]!r} lies below endpoints={value!r}, where the app is never reached"
             raise ConfigurationError(option, problem, "move it, or give the endpoints a prefix of their own")
