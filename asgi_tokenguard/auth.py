@@ -13,6 +13,7 @@ from asgi_tokenguard.errors import Code, NoSuchSession, NotAuthenticated, NotGua
 from asgi_tokenguard.store.answers import Whose
 
 if TYPE_CHECKING:
+    from asgi_tokenguard.core.endings import Ending
     from asgi_tokenguard.core.sessions import Session
     from asgi_tokenguard.parcels import Identity
 
@@ -28,6 +29,8 @@ class Carrier(Protocol):
     async def logout(self) -> None: ...
 
     async def sessions(self, identity: Identity) -> list[Session]: ...
+
+    async def endings(self, identity: Identity) -> list[Ending]: ...
 
     async def end(self, identity: Identity, whose: Whose, sid: str) -> int: ...
 
@@ -169,6 +172,10 @@ class Auth:
     async def sessions(self) -> list[Session]:
         """Every live session of this user, the one seen last first, the one that asks marked `current`."""
         return await self._carrier.sessions(self._known())
+
+    async def endings(self) -> list[Ending]:
+        """Why sessions of this user have ended in the last 24 hours, the latest first."""
+        return await self._carrier.endings(self._known())
 
     async def revoke(self, sid: str) -> None:
         """

@@ -9,12 +9,15 @@ TokenGuardError
 ├── ResponseStarted          too late: the response head has left
 └── Refusal                  an answer: a status, a stable code, a sentence
     ├── DuplicateCredentials 400  two tokens of one kind in one request
+    ├── InvalidQuery         400  a mounted endpoint does not take this query
     ├── NotAuthenticated     401  no token, or none that counts
     ├── StepUpRequired       401  the user has to prove who they are once more (RFC 9470)
     ├── CrossSiteRequest     403  a cookie alone does not carry this across sites (I1)
     ├── CannotReceive        403  this caller could not receive what login() hands out (I12)
     ├── SubjectMismatch      403  another user was confirmed than the session's
     ├── NoSuchSession        404  the user has no live session of that id
+    ├── NotFound             404  there is no such mounted endpoint
+    ├── MethodNotAllowed     405  the mounted endpoint does not take this method
     └── StoreUnavailable     503  Redis did not answer in time (I5)
 
 Each carries facts as fields; none carries a token, a key or an address.  What is an answer is a Starlette
@@ -51,6 +54,9 @@ class Code(StrEnum):
     CROSS_SITE_REQUEST = "cross_site_request"
     CANNOT_RECEIVE = "cannot_receive"
     STORE_UNAVAILABLE = "store_unavailable"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    INVALID_QUERY = "invalid_query"
 
 
 DETAIL: Final = {
@@ -75,6 +81,10 @@ DETAIL: Final = {
     "or the access token must come as well.",
     Code.CANNOT_RECEIVE: "This caller cannot receive tokens; log in from a page or a script of this site.",
     Code.STORE_UNAVAILABLE: "The session store does not answer; try again shortly.",
+    Code.NOT_FOUND: "There is no such endpoint; openapi.json beside them lists all.",
+    Code.METHOD_NOT_ALLOWED: "This endpoint does not take this method; Allow lists those that it takes.",
+    Code.INVALID_QUERY: "The endpoint does not take this query, so nothing was ended: DELETE sessions/ID takes none, and "
+    "DELETE sessions?others ends all sessions but this one.",
 }
 
 
@@ -147,6 +157,15 @@ class DuplicateCredentials(Refusal):
         super().__init__(code, headers={"WWW-Authenticate": 'Bearer error="invalid_request"'})
 
 
+class InvalidQuery(Refusal):
+    """A mounted endpoint that ends sessions got a query that it does not take: nothing was ended."""
+
+    status = 400
+
+    def __init__(self, code: Code = Code.INVALID_QUERY) -> None:
+        super().__init__(code)
+
+
 class NotAuthenticated(Refusal):
     """No token came, or none that counts; *code* says why."""
 
@@ -214,6 +233,28 @@ class NoSuchSession(Refusal):
 
     def __init__(self, code: Code = Code.NO_SUCH_SESSION) -> None:
         super().__init__(code)
+
+
+class NotFound(Refusal):
+    """Below the prefix of the mounted endpoints there is nothing of that name."""
+
+    status = 404
+
+    def __init__(self, code: Code = Code.NOT_FOUND) -> None:
+        super().__init__(code)
+
+
+class MethodNotAllowed(Refusal):
+    """The mounted endpoint takes other methods: those in *allow*."""
+
+    status = 405
+
+    def __init__(self, allow: str) -> None:
+        super().__init__(Code.METHOD_NOT_ALLOWED, headers={"Allow": allow})
+        self.allow = allow
+
+    def __reduce__(self) -> tuple[type[MethodNotAllowed], tuple[str]]:  # type: ignore[override]
+        return type(self), (self.allow,)
 
 
 class StoreUnavailable(Refusal):

@@ -141,8 +141,7 @@ class TokenGuard:
         """Why sessions of *subject* have ended in the last 24 hours, the latest first."""
         check_subject(subject)
         async with self._patience():
-            found = await self.engine.store.endings(subject)
-        return sorted(found, key=lambda ending: ending.at, reverse=True)
+            return await self.engine.store.endings(subject)
 
     async def reconcile(self) -> int:
         """

@@ -14,7 +14,7 @@ from asgi_tokenguard.core.callers import normal_origin
 from asgi_tokenguard.core.cookie import RefreshCookie
 from asgi_tokenguard.core.doubts import Watch
 from asgi_tokenguard.core.lifetimes import Lifetimes
-from asgi_tokenguard.core.paths import Paths, Patterns
+from asgi_tokenguard.core.paths import Paths, Patterns, mount_point
 from asgi_tokenguard.core.risk import RiskPolicy
 from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.keys import Key, KeySet
@@ -91,6 +91,8 @@ class GuardOptions(TypedDict, total=False):
     """Addresses, networks or `"unix"` whose forwarded headers count.  Default: none."""
     reauthentication: Iterable[str]
     """Paths that a caller of whom step-up is demanded may still reach: where the password is asked for.  Default: none."""
+    endpoints: str | None
+    """Mounts logout, refresh and the list of sessions below this prefix: `"/auth"`.  Default: none, off."""
     fresh: int | timedelta
     """Seconds for which a login or re-authentication counts as fresh.  Default: 300."""
     max_sessions: int
@@ -120,6 +122,7 @@ class Settings:
     trusted_origins: frozenset[str]
     trusted_proxies: TrustedProxies
     reauthentication: Patterns
+    endpoints: str | None  # with its slash: "/auth/"
     fresh: int  # seconds
     max_sessions: int
     locator: Locator | None
@@ -143,12 +146,14 @@ def settle(options: Mapping[str, Any]) -> Settings:
     if options.get("redis") is None:
         raise ConfigurationError("redis", "it is missing or None", "pass redis='redis://localhost:6379/0'")
     access_header, access_scheme = _access_header(options.get("access_header", "Authorization: Bearer"))
+    paths, reauthentication = _paths(options), Patterns.parse("reauthentication", options.get("reauthentication", ()))
+    patterns = {"public": paths.public, "optional": paths.optional, "reauthentication": reauthentication}
     return Settings(
         keys=_keys(options),
         redis=options["redis"],
         namespace=_namespace(options.get("namespace", "tg")),
         timeout=_timeout(options.get("timeout", 1.0)),
-        paths=_paths(options),
+        paths=paths,
         lifetimes=_instance("lifetimes", options.get("lifetimes", Lifetimes()), Lifetimes),
         cookie=_instance("cookie", options.get("cookie", RefreshCookie()), RefreshCookie),
         access_header=access_header,
@@ -156,7 +161,8 @@ def settle(options: Mapping[str, Any]) -> Settings:
         new_token_header=_header_name("new_token_header", options.get("new_token_header", "X-New-Access-Token")).encode(),
         trusted_origins=_origins(options.get("trusted_origins", ())),
         trusted_proxies=TrustedProxies.parse(options.get("trusted_proxies", ())),
-        reauthentication=Patterns.parse("reauthentication", options.get("reauthentication", ())),
+        reauthentication=reauthentication,
+        endpoints=mount_point(options.get("endpoints"), patterns),
         fresh=_fresh(options.get("fresh", FRESH)),
         max_sessions=_max_sessions(options.get("max_sessions", MAX_SESSIONS)),
         locator=_protocol("locator", options.get("locator"), ("locate", "aclose"), "FixedLocator({...})"),

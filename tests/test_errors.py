@@ -19,8 +19,11 @@ from asgi_tokenguard.errors import (
     ConfigurationError,
     CrossSiteRequest,
     DuplicateCredentials,
+    InvalidQuery,
+    MethodNotAllowed,
     NoSuchSession,
     NotAuthenticated,
+    NotFound,
     NotGuarded,
     Refusal,
     ResponseStarted,
@@ -115,6 +118,9 @@ ANSWERS = [
     (NoSuchSession(), 404, "no_such_session", None),
     (CrossSiteRequest(), 403, "cross_site_request", None),
     (CannotReceive(), 403, "cannot_receive", None),
+    (NotFound(), 404, "not_found", None),
+    (MethodNotAllowed("GET, HEAD"), 405, "method_not_allowed", {"Allow": "GET, HEAD"}),
+    (InvalidQuery(), 400, "invalid_query", None),
     (StoreUnavailable(), 503, "store_unavailable", {"Retry-After": "1"}),
 ]
 
@@ -155,6 +161,9 @@ def test_codes_are_never_renamed():
         "cross_site_request",
         "cannot_receive",
         "store_unavailable",
+        "not_found",
+        "method_not_allowed",
+        "invalid_query",
     ] == [code.value for code in Code]
 
 

@@ -61,6 +61,7 @@ def test_the_defaults_are_those_of_the_design():
             trusted_origins=frozenset(),
             trusted_proxies=TrustedProxies.parse(()),
             reauthentication=Patterns.parse("reauthentication", ()),
+            endpoints=None,
             fresh=300,
             max_sessions=100,
             locator=None,
@@ -96,6 +97,9 @@ KEYS = KeySet([Key(SECRET, kid="old"), Key(SECRET, kid="new")])
         ("reauthentication", ["/confirm"], "reauthentication", Patterns.parse("x", ["/confirm"])),
         ("fresh", timedelta(minutes=10), "fresh", 600),
         ("fresh", 60.0, "fresh", 60),
+        ("endpoints", "/auth", "endpoints", "/auth/"),
+        ("endpoints", "/api/v1.0/~me_-", "endpoints", "/api/v1.0/~me_-/"),
+        ("endpoints", None, "endpoints", None),
         ("max_sessions", 1, "max_sessions", 1),
         ("risk", RiskPolicy(unknown="revoke"), "risk", RiskPolicy(unknown="revoke")),
         ("trusted_origins", iter(["http://localhost:5173"]), "trusted_origins", frozenset({"http://localhost:5173"})),
@@ -164,6 +168,9 @@ WRONG = [
     *[({"reauthentication": value}, "reauthentication") for value in NO_PATHS],
     *[({"fresh": value}, "fresh") for value in (
         None, True, 0, -1, 0.5, 1.5, float("nan"), 3601, "300", timedelta(days=1), timedelta(milliseconds=1500))],
+    *[({"endpoints": value}, "endpoints") for value in (
+        *NOT_TEXT[1:], False, "", "/", "auth", "auth/", "/auth/", "//auth", "/a//b", "/auth/*", "/a*", "*", "/a?b", "/a#b",
+        "/a%62", "/{tenant}", "/a b", "/a\\b", "/a\n", "/é", "/.", "/a/..", "https://app.example/auth")],
     *[({"max_sessions": value}, "max_sessions") for value in (None, True, 0, "100", 10_001)],
     *[({"locator": value}, "locator") for value in ("GeoLite2-City.mmdb", 7, FixedLocator, object())],
     *[({"risk": value}, "risk") for value in (None, "step_up", {"unknown": "proceed"}, RiskPolicy)],
@@ -207,6 +214,15 @@ def test_keys_are_a_key_set(keys):
         ({"secret": SECRET, "redis": None}, "redis", "it is missing or None"),
         (GOOD | {"access_header": "Bearer"}, "access_header", "'Bearer' is a scheme"),
         (GOOD | {"public": ["/a"], "optional": ["/a"]}, "optional", "'/a' is public as well"),
+        *[
+            (
+                GOOD | {"endpoints": "/auth", option: [pattern]},
+                option,
+                f"{pattern!r} lies below endpoints='/auth', where the app is never reached",
+            )
+            for option in ("public", "optional", "reauthentication")
+            for pattern in ("/auth/login", "/auth/*", "/auth/sessions/*")
+        ],
         (GOOD | {"required": False, "optional": ["/a"]}, "optional", "with required=False every path is optional"),
         (GOOD | {"required": False, "optional": ["/a/*"]}, "optional", "with required=False every path is optional"),
     ],
@@ -214,6 +230,12 @@ def test_keys_are_a_key_set(keys):
 def test_p32_what_is_missing_or_contradicts_is_refused(options, option, problem):
     error = refusal(options)
     assert (option, problem) == (error.option, error.problem)
+
+
+@pytest.mark.parametrize("option", ["public", "optional", "reauthentication"])
+def test_a_pattern_beside_or_around_the_endpoints_is_fine(option):
+    """`/auth` itself is the app's, and a wider pattern counts everywhere else."""
+    assert "/auth/" == settled(**{"endpoints": "/auth", option: ["/auth", "/authors/*", "/*", "/AUTH/x"]}).endpoints
 
 
 # --- Unknown options

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tokenguard import freshness
-from asgi_tokenguard.asgi import credentials, gate, responses
+from asgi_tokenguard.asgi import credentials, endpoints, gate, responses
 from asgi_tokenguard.auth import enter, presented_identity
 from asgi_tokenguard.core.callers import Caller, Kind, Provenance, Signs, kind, login_caller, provenance
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from asgi_tokenguard.asgi.endpoints import Endpoint
+    from asgi_tokenguard.core.endings import Ending
     from asgi_tokenguard.core.rotation import Handout
     from asgi_tokenguard.core.sessions import Session
     from asgi_tokenguard.engine import Engine
@@ -58,19 +60,22 @@ class Exchange:
         self._pending: gate.Pending | None = None
 
     async def run(self, app: ASGIApp, receive: Receive) -> None:
+        mounted = endpoints.find(self._scope, self._engine.settings) if gate.is_mounted(self._scope, self._engine) else None
         try:
-            admission = await self._admission()
+            admission = await self._admission(mounted)
         except Refusal as refusal:
             await responses.answer(refusal, self._send)
             return
         self._delivery, self._pending = admission.delivery, admission.pending
         enter(self._scope, self, admission.identity, None if admission.pending is None else admission.pending.reason)
-        await self._serve(app, receive)
+        await self._serve(mounted or app, receive)
 
-    async def _admission(self) -> gate.Admission:
-        if credentials.is_preflight(self._scope) or gate.openness(self._scope, self._engine) is Openness.PUBLIC:
+    async def _admission(self, mounted: Endpoint | None) -> gate.Admission:
+        # An endpoint of ours asks for what it needs, whatever the app's patterns open.
+        asks = mounted.asks if mounted else gate.openness(self._scope, self._engine)
+        if asks is Openness.PUBLIC or credentials.is_preflight(self._scope):
             return gate.NOBODY
-        return await gate.admit(self._scope, self._engine)
+        return await gate.admit(self._scope, self._engine, asks)
 
     async def _serve(self, app: ASGIApp, receive: Receive) -> None:
         try:
@@ -173,6 +178,10 @@ class Exchange:
     async def sessions(self, identity: Identity) -> list[Session]:
         async with self._engine.store.patience():
             return await self._engine.sessions(identity.subject, current=identity.session_id)
+
+    async def endings(self, identity: Identity) -> list[Ending]:
+        async with self._engine.store.patience():
+            return await self._engine.store.endings(identity.subject)
 
     async def end(self, identity: Identity, whose: Whose, sid: str) -> int:
         """End sessions of the user; where the current one is among them, nothing of its tokens leaves, and nobody is left."""

@@ -23,7 +23,7 @@ from asgi_tokenguard.core.decisions import (
     judged,
 )
 from asgi_tokenguard.core.devices import device_headers
-from asgi_tokenguard.core.paths import Openness
+from asgi_tokenguard.core.paths import Openness, below_root
 from asgi_tokenguard.errors import Code, StepUpRequired
 from asgi_tokenguard.parcels import Source, identity_in, identity_of
 from asgi_tokenguard.store.answers import Whose
@@ -68,16 +68,28 @@ NOBODY = Admission()
 
 def openness(scope: Scope, engine: Engine) -> Openness:
     found = engine.settings.paths.openness(scope["path"], scope.get("raw_path"), scope.get("root_path", ""))
-    return engine.settings.paths.fallback if found is not Openness.REQUIRED and _chooses_root(scope) else found
+    return engine.settings.paths.fallback if found is not Openness.REQUIRED and chooses_root(scope) else found
+
+
+def is_mounted(scope: Scope, engine: Engine) -> bool:
+    """Whether the path lies below the prefix of the mounted endpoints, where the app is never reached."""
+    prefix = engine.settings.endpoints
+    if prefix is None:
+        return False
+    path = scope["path"]
+    # Whichever root a client names, the path that it asked for is ours (and then opens nothing).
+    return below_root(path, scope.get("root_path", "")).startswith(prefix) or (path.startswith(prefix) and chooses_root(scope))
 
 
 def takes_pending(scope: Scope, engine: Engine) -> bool:
     """Whether a caller of whom step-up is demanded may reach this path."""
     patterns = engine.settings.reauthentication
-    return patterns.opens(scope["path"], scope.get("raw_path"), scope.get("root_path", "")) and not _chooses_root(scope)
+    opens = patterns.opens(scope["path"], scope.get("raw_path"), scope.get("root_path", ""))
+    return opens and not chooses_root(scope) and not is_mounted(scope, engine)
 
 
-def _chooses_root(scope: Scope) -> bool:
+def chooses_root(scope: Scope) -> bool:
+    """Whether a client may have named the root path."""
     # Daphne believes this header, whoever sends it: `/admin` with `/admin` as its root would be `/`.
     return any(name == b"daphne-root-path" for name, _ in scope["headers"])
 
@@ -94,14 +106,14 @@ def source(scope: Scope, engine: Engine, *, held: int | None = None) -> Source:
     )
 
 
-async def admit(scope: Scope, engine: Engine) -> Admission:
+async def admit(scope: Scope, engine: Engine, asks: Openness) -> Admission:
     """
-    Judge the credentials of a request whose path is not public.
+    Judge the credentials of a request whose path *asks* for some, or takes them.
 
     Raises the `Refusal` that is the answer.  Without a token that verifies, Redis is not asked (I14).
     """
     async with engine.store.patience():  # one for both tokens: the way in takes no longer than `timeout` in all
-        found = await _admit(scope, engine)
+        found = await _admit(scope, engine, asks)
     if isinstance(found, Admission):
         return found
     # Without patience: looking a place up is not waiting for Redis, and a slow locator is no outage.
@@ -110,7 +122,7 @@ async def admit(scope: Scope, engine: Engine) -> Admission:
         return await _carry_out_judged(judged(found.facts, verdict), found, scope, engine)
 
 
-async def _admit(scope: Scope, engine: Engine) -> Admission | Doubted:
+async def _admit(scope: Scope, engine: Engine, asks: Openness) -> Admission | Doubted:
     token = credentials.access_token(scope["headers"], engine.settings)
     claims = None if token is None else engine.codec.read_access(token)
     access = await _judge(claims, engine)
@@ -120,7 +132,7 @@ async def _admit(scope: Scope, engine: Engine) -> Admission | Doubted:
     if access is not Access.BAD:  # which is refused whatever the cookie says
         refresh = credentials.refresh_token(scope["headers"], engine.settings)
     shown = None if refresh is None else engine.codec.read_refresh(refresh)
-    facts = _facts(scope, engine, access, claims, shown)
+    facts = _facts(scope, engine, access, claims, shown, required=asks is Openness.REQUIRED)
     decision = decide(facts)
     if decision == Reject(code=Code.SESSION_ENDED) and isinstance(claims, AccessClaims):
         decision = Reject(code=await engine.why(claims.sub, claims.sid) or Code.SESSION_ENDED)
@@ -150,6 +162,8 @@ def _facts(
     access: Access,
     claims: AccessClaims | Fault | None,
     shown: RefreshClaims | Fault | None,
+    *,
+    required: bool,
 ) -> Facts:
     signs = credentials.signs(scope, engine.settings)
     where = provenance(signs, engine.settings.trusted_origins)
@@ -160,7 +174,7 @@ def _facts(
     return Facts(
         access=access,
         cookie=_cookie(shown, engine),
-        required=openness(scope, engine) is Openness.REQUIRED,
+        required=required,
         method=signs.method,
         provenance=where,
         caller=caller(signs, where),

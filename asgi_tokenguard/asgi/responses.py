@@ -1,14 +1,18 @@
-"""The guard's own answers: JSON `{"detail", "code"}`, never stored."""
+"""The guard's own answers, never stored; refusals are JSON `{"detail", "code"}`."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tokenguard.errors import Code, CrossSiteRequest, NotAuthenticated, Refusal
 
 if TYPE_CHECKING:
     from starlette.types import Send
+
+Headers = list[tuple[bytes, bytes]]
+
+_JSON: Final = b"application/json"
 
 
 def refusal_for(code: Code) -> Refusal:
@@ -17,9 +21,19 @@ def refusal_for(code: Code) -> Refusal:
 
 
 async def answer(refusal: Refusal, send: Send) -> None:
-    body = json.dumps({"detail": refusal.detail, "code": refusal.code.value}).encode() + b"\n"  # for people with curl
     headers = [(name.lower().encode(), value.encode()) for name, value in (refusal.headers or {}).items()]
-    await _send(send, refusal.status_code, b"application/json", body, headers)
+    await _send(send, refusal.status_code, _JSON, _dump({"detail": refusal.detail, "code": refusal.code.value}), headers)
+
+
+async def document(value: Any, send: Send, *, head_only: bool) -> None:
+    """A 200 with *value* as JSON; to HEAD without it, as not every server takes the body away."""
+    await _send(send, 200, _JSON, _dump(value), [], head_only=head_only)
+
+
+async def empty(send: Send, headers: Headers) -> None:
+    """A 204, which has neither a type nor a length (RFC 9110 section 8.6)."""
+    await send({"type": "http.response.start", "status": 204, "headers": [(b"cache-control", b"no-store"), *headers]})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def server_error(send: Send) -> None:
@@ -27,7 +41,11 @@ async def server_error(send: Send) -> None:
     await _send(send, 500, b"text/plain; charset=utf-8", b"Internal Server Error", [])
 
 
-async def _send(send: Send, status: int, kind: bytes, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+def _dump(value: Any) -> bytes:
+    return json.dumps(value).encode() + b"\n"  # for people with curl
+
+
+async def _send(send: Send, status: int, kind: bytes, body: bytes, headers: Headers, *, head_only: bool = False) -> None:
     head = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": status, "headers": [*head, *headers]})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": b"" if head_only else body})

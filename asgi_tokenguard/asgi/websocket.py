@@ -21,7 +21,7 @@ async def websocket(app: ASGIApp, engine: Engine, scope: Scope, receive: Receive
 
     A socket outlives its handshake, so authenticating that alone would let it outlive its session.
     """
-    if gate.openness(scope, engine) is Openness.PUBLIC:
+    if gate.openness(scope, engine) is Openness.PUBLIC and not gate.is_mounted(scope, engine):
         await app(scope, receive, send)
         return
     await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "this path is guarded"})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from asgi_tokenguard.core.devices import Device, unpack_device
 from asgi_tokenguard.core.sessions import unpack_address
@@ -34,6 +34,10 @@ class Ending:
     holder_device: Device | None = None
     other_address: str | None = None
     other_user_agent: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The ending as JSON values, the time in ISO 8601."""
+        return asdict(self) | {"reason": self.reason.value, "at": self.at.isoformat()}
 
 
 def unpack_ending(sid: str, raw: bytes) -> Ending | None:

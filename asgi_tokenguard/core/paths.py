@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -12,6 +13,8 @@ from asgi_tokenguard.errors import ConfigurationError
 
 _ODD_CHARACTERS: Final = ("\\", "\0")
 _ENCODED_SLASH: Final = b"%2f"
+# Of the characters that no client and no proxy ever escapes (RFC 3986 section 2.3).
+_PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+", re.ASCII)
 
 
 class Openness(Enum):
@@ -71,6 +74,27 @@ class Paths:
         if self.required and self.optional.opens(path, raw_path, root_path):
             return Openness.OPTIONAL
         return self.fallback
+
+
+def mount_point(value: object, patterns: Mapping[str, Patterns]) -> str | None:
+    """
+    The prefix of the mounted endpoints with its slash, `/auth/`; None where there are none.
+
+    *patterns* are those of the app by option.  None may lie below the prefix: it would open nothing, since what is ours says
+    itself what it asks for, and what is the app's is not reached there.  A wider one, `/*`, counts everywhere else.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _PREFIX.fullmatch(value) or is_odd(value, None):
+        raise ConfigurationError("endpoints", f"{value!r} is no prefix", "write '/auth': a slash before each name, none behind")
+    prefix = f"{value}/"
+    for option, found in patterns.items():
+        given = [*found.exact, *(f"{start}*" for start in found.prefixes)]
+        below = sorted(pattern for pattern in given if pattern.startswith(prefix))
+        if below:
+            problem = f"{below[0]!r} lies below endpoints={value!r}, where the app is never reached"
+            raise ConfigurationError(option, problem, "move it, or give the endpoints a prefix of their own")
+    return prefix
 
 
 def is_odd(path: str, raw_path: bytes | None) -> bool:

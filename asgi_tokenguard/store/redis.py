@@ -213,10 +213,10 @@ class RedisStore:
         return bool(reply[1])
 
     async def endings(self, subject: str) -> list[Ending]:
-        """What is remembered of the sessions of *subject* that have ended."""
+        """What is remembered of the sessions of *subject* that have ended, the latest first."""
         reply = await self._run(scripts.EPITAPHS, subject)
         found = (unpack_ending(sid.decode("latin-1"), raw) for sid, raw in zip(reply[1::2], reply[2::2], strict=True))
-        return [ending for ending in found if ending is not None]
+        return sorted((ending for ending in found if ending is not None), key=lambda ending: ending.at, reverse=True)
 
     async def get_place(self, slot: int) -> bytes | None:
         key = place_key(self._namespace, slot)

@@ -347,6 +347,17 @@ async def test_trusted_proxies_are_believed_about_the_address(stage):
             await where.guard.revoke_all("user-1")
 
 
+async def test_endpoints_are_mounted_below_their_prefix_and_off_by_default(stage):
+    async with stage() as off, stage(endpoints="/auth") as on, stage(endpoints="/own/session") as elsewhere:
+        for where, prefix in ((on, "/auth"), (elsewhere, "/own/session")):
+            tab = await where.logged_in()
+            for path in ("/auth/sessions", "/own/session/sessions"):
+                assert path.startswith(prefix) == ("sessions" in (await tab.get(path)).json())
+                assert path.startswith(prefix) == (not where.handlers.calls[path])
+        await (await off.logged_in()).get("/auth/sessions")
+        assert 1 == off.handlers.calls["/auth/sessions"]
+
+
 def test_no_option_is_left_out():
     """An option that is added needs a test here."""
     tested = {name.split("_")[1] for name in globals() if name.startswith("test_")} | {"lifetimes", "cookie"}
