@@ -13,16 +13,16 @@ PASSWORD = "correct horse"
 
 class Desk:
     """
-    `/desk/fresh`, `/desk/end?sid=`, `/desk/end-others`, `/desk/end-all`, `/desk/confirm` and `/desk/ended`.
+    `/desk/fresh`, `/desk/end?sid=`, `/desk/end-others`, `/desk/end-all`, `/desk/confirm`, `/desk/sessions`, `/desk/ended`.
 
-    *done* holds who got what done.
+    All else below `/desk/` tells what the app sees.  *done* holds who got what done.
     """
 
     DEEDS = ("fresh", "end", "end-others", "end-all")
 
     def __init__(self, handlers: Handlers) -> None:
         self.done: list[tuple[str, str]] = []
-        for deed in (*self.DEEDS, "confirm", "ended", "sessions"):
+        for deed in (*self.DEEDS, "confirm", "ended", "sessions", "state"):
             handlers.by_path[f"/desk/{deed}"] = self
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -48,6 +48,8 @@ class Desk:
                 return len(await auth.sessions())
             case "ended":
                 return await auth.ended()
+            case "state":
+                return {"pending": auth.pending, "claims": dict(auth.claims), "sid": auth.session_id}
         # An app asks for the password of the session's user, and takes whoever knows it for that user.
         if query.get("password") != PASSWORD:
             return "wrong password"
