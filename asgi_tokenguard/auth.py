@@ -15,6 +15,7 @@ from asgi_tokenguard.store.answers import Whose
 if TYPE_CHECKING:
     from asgi_tokenguard.core.endings import Ending
     from asgi_tokenguard.core.sessions import Session
+    from asgi_tokenguard.errors import StepUpRequired
     from asgi_tokenguard.parcels import Identity
 
 SCOPE_KEY: Final = "asgi_tokenguard"
@@ -37,6 +38,8 @@ class Carrier(Protocol):
     async def reauthenticated(self, subject: str) -> None: ...
 
     async def require_fresh(self, identity: Identity, max_age: float | None) -> None: ...
+
+    def step_up(self, reason: str) -> StepUpRequired: ...
 
     async def ended(self) -> Code | None: ...
 
@@ -181,24 +184,19 @@ class Auth:
         """
         End one session of this user, the current one or another; the cookies of this answer stay as they are.
 
-        Raises `StepUpRequired` unless the login is fresh, and `NoSuchSession`.
+        Raises `StepUpRequired` unless the login is fresh, `NoSuchSession`, and `ResponseStarted` for the current one.
         """
-        identity = self._known()
-        await self._carrier.require_fresh(identity, None)
-        if not await self._carrier.end(identity, Whose.ONE, sid):
+        if not await self._carrier.end(self._known(), Whose.ONE, sid):
             raise NoSuchSession
 
     async def revoke_others(self) -> int:
         """End every session of this user but the current one; how many.  Raises `StepUpRequired` unless the login is fresh."""
         identity = self._known()
-        await self._carrier.require_fresh(identity, None)
         return await self._carrier.end(identity, Whose.OTHERS, identity.session_id)
 
     async def revoke_all(self) -> int:
         """End every session of this user; how many.  Raises `StepUpRequired` unless the login is fresh."""
-        identity = self._known()
-        await self._carrier.require_fresh(identity, None)
-        return await self._carrier.end(identity, Whose.ALL, "")
+        return await self._carrier.end(self._known(), Whose.ALL, "")
 
     async def ended(self) -> Code | None:
         """
@@ -212,7 +210,7 @@ class Auth:
         if self._identity is None:
             raise NotAuthenticated(Code.TOKEN_REQUIRED)
         if self._pending is not None:
-            raise NotAuthenticated(Code.STEP_UP_REQUIRED)
+            raise self._carrier.step_up(self._pending)
         return self._identity
 
 

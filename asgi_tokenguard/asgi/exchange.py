@@ -184,10 +184,15 @@ class Exchange:
             return await self._engine.store.endings(identity.subject)
 
     async def end(self, identity: Identity, whose: Whose, sid: str) -> int:
-        """End sessions of the user; where the current one is among them, nothing of its tokens leaves, and nobody is left."""
+        """
+        End sessions of a user who has lately proved who they are (I16).
+
+        Where the current one is among them, nothing of its tokens leaves, and nobody is left.
+        """
         ends_current = whose is Whose.ALL or (whose is Whose.ONE and sid == identity.session_id)
         if ends_current:
             self._refuse_if_started()
+        await self.require_fresh(identity, None)
         async with self._engine.store.patience():
             ended = await self._engine.end(identity.subject, whose, sid)
         if ends_current:
@@ -228,6 +233,10 @@ class Exchange:
                 await freshness.require_live(engine, identity)  # proved within this very request
             elif not await freshness.is_fresh(engine, identity, token, limit):
                 raise StepUpRequired(int(limit))
+
+    def step_up(self, reason: str) -> StepUpRequired:
+        """What a caller of whom a proof is demanded is answered, for *reason*."""
+        return StepUpRequired(self._engine.settings.fresh, reason)
 
     async def ended(self) -> Code | None:
         access, refresh = self._tokens()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from asgi_tokenguard import RefreshCookie
 from support.wire import Answer, call
 
 OWN = "https://app.example"
 COOKIE = "__Host-refresh"
+FRESH = "__Host-fresh"
 # What browsers say of themselves, by what they do.
 METADATA = {
     "fetch": {"sec-fetch-site": "same-origin", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"},
@@ -44,19 +46,33 @@ METADATA = {
 
 
 class Browser:
-    """One cookie jar."""
+    """One cookie jar, for the refresh and the freshness cookie; *agent* and *address* are those of its machine."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(
+        self, app: Any, *, cookie: RefreshCookie | None = None, agent: str | None = None, address: str | None = None
+    ) -> None:
         self.app = app
+        self.cookie = cookie or RefreshCookie()
+        self.agent = agent
+        self.address = address
         self.jar: str | None = None
+        self.fresh: str | None = None
 
     def tab(self) -> Tab:
         return Tab(self)
 
     def store(self, answer: Answer) -> None:
-        cookie = answer.cookie()
+        cookie, fresh = answer.cookie(self.cookie.name), answer.cookie(self.cookie.fresh_name)
         if cookie is not None:
             self.jar = cookie or None
+        if fresh is not None:
+            self.fresh = fresh or None
+
+    @property
+    def cookies(self) -> str:
+        """The `Cookie` header."""
+        found = {self.cookie.name: self.jar, self.cookie.fresh_name: self.fresh}
+        return "; ".join(f"{name}={value}" for name, value in found.items() if value is not None)
 
 
 class Tab:
@@ -80,8 +96,12 @@ class Tab:
         sent = dict(METADATA[kind]) | (headers or {})
         if kind == "fetch" and method not in {"GET", "HEAD"}:
             sent.setdefault("origin", OWN)
-        if self.browser.jar is not None:
-            sent["cookie"] = f"{COOKIE}={self.browser.jar}"
+        if self.browser.cookies:
+            sent["cookie"] = self.browser.cookies
+        if self.browser.agent is not None:
+            sent.setdefault("user-agent", self.browser.agent)
+        if self.browser.address is not None:
+            extra.setdefault("client", (self.browser.address, 50000))
         # Only a script can send the token.
         if token and self.token is not None and kind in {"fetch", "bare", "cross-fetch"}:
             sent["authorization"] = f"Bearer {self.token}"
@@ -108,7 +128,7 @@ class Thief:
     """Holds a copy of a refresh cookie, and calls from a program of his own."""
 
     def __init__(self, victim: Browser) -> None:
-        self.own = Browser(victim.app)
+        self.own = Browser(victim.app, cookie=victim.cookie)
         self.own.jar = victim.jar
         # Other strings than his victim's browser: with the same ones he passes for one that came back with an old cookie.
         self.tab = self.own.tab()

@@ -37,10 +37,14 @@ def serving(app: Any, **config: Any) -> Iterator[str]:
         listener.close()
 
 
-def send_raw(base_url: str, raw: bytes, *, method: str = "GET") -> Answer:
-    """Send *raw* over a connection of its own and read one answer; *method* tells whether a body is to be expected."""
+def send_raw(base_url: str, raw: bytes, *, method: str = "GET", peer: str = "127.0.0.1") -> Answer:
+    """
+    Send *raw* over a connection of its own and read one answer.
+
+    *method* tells whether a body is to be expected; *peer* is the loopback address that the server sees.
+    """
     address = urlsplit(base_url)
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=10, source_address=(peer, 0)) as connection:
         connection.sendall(raw)
         response = http.client.HTTPResponse(connection, method=method)
         try:
@@ -62,5 +66,13 @@ def request_bytes(method: str, target: str, headers: Iterable[tuple[str, str]] =
     return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
 
 
-def send(base_url: str, method: str, target: str, headers: Iterable[tuple[str, str]] = (), **options: Any) -> Answer:
-    return send_raw(base_url, request_bytes(method, target, headers, **options), method=method)
+def send(
+    base_url: str,
+    method: str,
+    target: str,
+    headers: Iterable[tuple[str, str]] = (),
+    *,
+    peer: str = "127.0.0.1",
+    **options: Any,
+) -> Answer:
+    return send_raw(base_url, request_bytes(method, target, headers, **options), method=method, peer=peer)
