@@ -295,8 +295,8 @@ class SessionMachine(RuleBasedStateMachine):
         if access is not None and self.is_accepted(access):
             return None
         expected = self.expect_service(refresh)
-        outcome, identity, delivery = self.run(self.engine.present(self.read_refresh(refresh), Caller.SCRIPT, b""))
-        if not expected or (outcome is Outcome.REUSE and self.known.thief_was_here):
+        outcome, identity, delivery, _ = self.run(self.engine.present(self.read_refresh(refresh), Caller.SCRIPT, None))
+        if not expected or (outcome in {Outcome.REUSE, Code.REUSE_DETECTED} and self.known.thief_was_here):
             assert identity is None, "a token of a session that is over was accepted"
             self.known.alive = False
             return None
