@@ -79,8 +79,8 @@ def test_an_example_logs_in_serves_lists_and_logs_out(client):
     ]
 
     assert 204 == client.post("/logout", headers=with_token).status_code
-    assert "session_ended" == client.get("/me", headers=with_token).json()["code"]
-    assert "session_ended" == client.get("/me", headers=with_cookie).json()["code"]
+    assert "logged_out" == client.get("/me", headers=with_token).json()["code"]
+    assert "logged_out" == client.get("/me", headers=with_cookie).json()["code"]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

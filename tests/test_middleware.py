@@ -52,7 +52,7 @@ async def test_a_guard_may_stand_around_two_apps(build, options):
         tab.browser.app = two
         assert 200 == (await tab.get()).status
         assert 1 == await guard.revoke_all("user-1")
-        assert "session_ended" == (await tab.get()).code
+        assert "revoked" == (await tab.get()).code
 
 
 @pytest.mark.parametrize("option", ["secret", "public", "namespace", "colour"])

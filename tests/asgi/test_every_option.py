@@ -302,11 +302,12 @@ async def test_fresh_is_how_long_a_login_counts_as_fresh(stage, clock):
             assert expected == (await call(where.app, "GET", "/sensitive", headers)).status
 
 
-async def test_max_sessions_is_how_many_a_user_may_have(stage):
+async def test_max_sessions_is_how_many_a_user_may_have(stage, clock):
     for most, expected in ((2, "replaced"), (3, None)):
         async with stage(max_sessions=most) as where:
             first = (await log_in(where)).new_token
             for _ in range(2):
+                clock.advance(1)
                 await log_in(where)
             assert expected == (await call(where.app, "GET", "/me", bearer(first))).code
             await where.guard.revoke_all("user-1")

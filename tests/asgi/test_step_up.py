@@ -627,7 +627,7 @@ class TestLingering:
         here.let_access_expire()
         slow = owner.copy(HOME)
         if (result := owner.get()).status != 200 or carried(result) != "both":
-            raise RuntimeError("the owner did not rotate")
+            raise RuntimeError(f"the owner did not rotate: {result.status} {result.code} {carried(result)}")
         owner.reload()
         here.clock.advance(late)
         return slow.get(), slow

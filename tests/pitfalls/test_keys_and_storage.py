@@ -155,7 +155,7 @@ def sizes(guard):
         if id(item) in seen:
             continue
         seen.add(id(item))
-        if hasattr(item, "cache_info"):
+        if type(item).__name__ == "_lru_cache_wrapper":
             found[where] = item.cache_info().currsize
         elif isinstance(item, dict | list | set | frozenset | tuple):
             found[where] = len(item)

@@ -20,7 +20,6 @@ LATER = {
     23: "there is no callback yet",
     41: "WebSockets",
     44: "there is no event hook yet",
-    50: "step-up",
     61: "the browser client",
     62: "the browser client",
     63: "the browser client",
