@@ -63,6 +63,11 @@ class HttpLocator:
         self._breaker = CircuitBreaker(clock)
         self._flights: PerLoop[Flights[Place | None]] = PerLoop(Flights)
 
+    def share(self, cache: PlaceCache) -> None:
+        """Use *cache* as well, unless one was passed; the guard offers its own Redis."""
+        if self._shared is None:
+            self._shared = cache
+
     async def locate(self, address: str) -> Place | None:
         found = located(address)
         if found is None:

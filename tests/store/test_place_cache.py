@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asgi_tokenguard import Place
+from asgi_tokenguard import HttpLocator, Place, TokenGuard
 from asgi_tokenguard.geo import MISS
 from asgi_tokenguard.store import place_cache
 from asgi_tokenguard.store.place_cache import RedisPlaceCache
@@ -47,3 +47,13 @@ def test_slots_are_65536_and_spread():
     slots = {place_cache._slot(number.to_bytes(4, "big")) for number in range(20_000)}
     assert max(slots) < 2**16
     assert len(slots) > 16_000
+
+
+async def test_a_guard_offers_its_redis_to_its_http_locator(options):
+    """What was passed goes first."""
+    own = HttpLocator("https://geo.example/{address}")
+    async with TokenGuard(**options, locator=own):
+        assert isinstance(own._shared, RedisPlaceCache)
+    passed = HttpLocator("https://geo.example/{address}", cache=own._shared)
+    async with TokenGuard(**options, locator=passed):
+        assert passed._shared is own._shared
