@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-from asgi_tokenguard.core.devices import DeviceHeaders, fingerprint, pack_device
+from asgi_tokenguard.core.devices import DeviceHeaders, pack_device
 from asgi_tokenguard.core.places import pack_place
 from asgi_tokenguard.core.sessions import Session
 from asgi_tokenguard.events.outbox import Outbox
@@ -32,10 +32,10 @@ class Background:
         self._store = store
         self._read = read
 
-    def describe(self, subject: str, sid: str, record: Record, headers: DeviceHeaders) -> None:
+    def describe(self, subject: str, sid: str, record: Record, headers: DeviceHeaders | None) -> None:
         """Find out what *record* does not tell yet of its device and its place."""
         wants_place = bool(record.address and not record.place and self._settings.locator is not None)
-        if wants_place or not record.device:
+        if wants_place or (headers is not None and not record.device):
             self.outbox.put(("describe", sid), lambda: self._describe(subject, sid, record, headers))
         else:
             self.changed(subject)
@@ -49,15 +49,16 @@ class Background:
     async def aclose(self) -> None:
         await self.outbox.aclose()
 
-    async def _describe(self, subject: str, sid: str, record: Record, headers: DeviceHeaders) -> None:
+    async def _describe(self, subject: str, sid: str, record: Record, headers: DeviceHeaders | None) -> None:
         # In a thread: the parser's first import takes 100 ms.
-        device = b"" if record.device else pack_device(await asyncio.to_thread(describe, headers))
+        knows = headers is None or record.device
+        device = b"" if knows or headers is None else pack_device(await asyncio.to_thread(describe, headers))
         place = b""
         if record.address and not record.place and self._settings.locator is not None:
             found = await locate(self._settings, record.address)
             place = UNKNOWN_PLACE if found is None else pack_place(found)
         async with self._store.patience():
             await self._store.describe(
-                subject, sid, name=fingerprint(headers), device=device, address=record.address, place=place
+                subject, sid, name=record.head.device, device=device, address=record.address, place=place
             )
         self.changed(subject)

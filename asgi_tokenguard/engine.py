@@ -15,7 +15,7 @@ from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, check_subject, dump_claims
 from asgi_tokenguard.core.decisions import Access
 from asgi_tokenguard.core.devices import fingerprint
-from asgi_tokenguard.core.doubts import ANYONE, Visit
+from asgi_tokenguard.core.doubts import ANYONE, UNSET, Visit
 from asgi_tokenguard.core.records import Record, is_session_id, new_ulid, ulid_text
 from asgi_tokenguard.core.risk import Verdict, network_of
 from asgi_tokenguard.core.rotation import NOTHING, Handout, NewIds, Outcome, Presented, Shown, handout
@@ -105,7 +105,7 @@ class Engine:
             new=await self.new_ids(),
             visit=ANYONE if source is None else self._visit(source, passed=passed),
             watch=self._watch,
-            user_agent="" if source is None else source.device.user_agent,
+            user_agent="" if source is None or source.device is None else source.device.user_agent,
         )
         if isinstance(found, Code):
             # Redis drops a key whose sessions are all over, so that the script finds nothing: the token tells why.
@@ -272,7 +272,7 @@ class Engine:
         return Visit(
             address=source.address,
             network=network_of(source.address, self.settings.risk),
-            device=fingerprint(source.device),
+            device=UNSET if source.device is None else fingerprint(source.device),
             held=source.held,
             passed=passed,
         )

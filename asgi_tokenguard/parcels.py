@@ -13,8 +13,6 @@ from asgi_tokenguard.core.rotation import Handout, Outcome
 from asgi_tokenguard.errors import Code
 from asgi_tokenguard.store.answers import Presentation
 
-NO_HEADERS: Final = DeviceHeaders()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
@@ -29,14 +27,14 @@ class Identity:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """
-    Where a request comes from: its packed *address* (or nothing) and what its headers tell of the device.
+    Where a request comes from: its packed *address* (or nothing) and what its headers tell of the device (None: no request).
 
     *held* is the generation of a genuine access token beside the cookie; *rotation_off* says that the caller asks not to be
     rotated and is no trusted proxy.
     """
 
     address: bytes = b""
-    device: DeviceHeaders = NO_HEADERS
+    device: DeviceHeaders | None = None
     held: int | None = None
     rotation_off: bool = False
 

@@ -84,7 +84,7 @@ async def load(guard: TokenGuard, claims: dict[str, str], *, users: int, each: i
         address = pack_address(f"2001:db8::{number:x}")
         for _ in range(each):
             _, delivery = await guard.engine.login(
-                f"user-{number:07}", claims, caller=Caller.SCRIPT, source=Source(address=address)
+                f"user-{number:07}", claims, caller=Caller.SCRIPT, source=Source(address=address, device=DeviceHeaders())
             )
             # What the outbox finds out later: a device and a place of 40 bytes each, as the design counts them.
             await guard.engine.store.describe(

@@ -62,6 +62,7 @@ class Watch:
     linger_generations: int = 0
 
 
+UNSET: Final = bytes(NAME)  # the name of no device
 UNWATCHED: Final = Watch()
 ANYONE: Final = Visit(network=bytes(NAME), device=bytes(NAME), passed=True)
 
@@ -105,8 +106,9 @@ def doubts(head: Head, visit: Visit, watch: Watch, *, superseded: bool, redelive
 
 
 def is_other_device(head: Head, visit: Visit) -> bool:
-    # A session that a job has started has no device yet.
-    return head.device != bytes(NAME) and not same_device(head.device, visit.device)
+    # A session that a job has started has no device yet, and a job that rotates has none.  A request always has one, if it
+    # is that of no headers at all.
+    return UNSET not in {head.device, visit.device} and not same_device(head.device, visit.device)
 
 
 def remember(head: Head, visit: Visit, found: frozenset[Doubt]) -> Head:
@@ -115,7 +117,7 @@ def remember(head: Head, visit: Visit, found: frozenset[Doubt]) -> Head:
         return head
     others = [network for network in known_networks(head.networks) if network != visit.network]
     networks = b"".join([visit.network, *others][:NETWORKS])
-    head = replace(head, networks=networks, device=visit.device)
+    head = replace(head, networks=networks, device=head.device if visit.device == UNSET else visit.device)
     return replace(head, late=False, late_run=0) if Doubt.LINGERING in found and visit.passed else head
 
 

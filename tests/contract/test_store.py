@@ -162,6 +162,8 @@ async def test_i10_a_record_deleted_by_any_means_ends_its_session(guard, options
         case "flushdb":
             await redis.flushdb()
 
+    with pytest.raises(NotAuthenticated):
+        await guard.authenticate(tokens.access_token)  # while it would still be good
     clock.advance(901)  # a rotation would be due
     for attempt in (guard.authenticate(tokens.access_token), guard.rotate(tokens.refresh_token)):
         with pytest.raises(NotAuthenticated):

@@ -122,6 +122,12 @@ def test_a_session_that_a_job_has_started_has_no_device_yet():
     assert is_other_device(replace(HEAD, device=PHONE), AT_HOME)
 
 
+def test_a_job_that_rotates_has_no_device_and_leaves_the_sessions_own():
+    visit = replace(AT_HOME, device=bytes(4), passed=True)
+    assert not is_other_device(HEAD, visit)
+    assert LAPTOP == ask(visit=visit).head.device
+
+
 # --- Lingering
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import asgi_tokenguard
 from support.server import free_port
 
 TESTS = Path(__file__).parent.parent
@@ -21,7 +22,9 @@ TESTS = Path(__file__).parent.parent
 @contextmanager
 def served(options: dict[str, Any], *, processes: int = 1) -> Iterator[list[str]]:
     """The plain app under guard in *processes* processes; yields their base URLs."""
-    environment = os.environ | {"TOKENGUARD_TEST_OPTIONS": json.dumps(options), "PYTHONPATH": str(TESTS)}
+    # The package that is tested here, and not another one that happens to be installed.
+    path = os.pathsep.join([str(Path(asgi_tokenguard.__file__).parent.parent), str(TESTS)])
+    environment = os.environ | {"TOKENGUARD_TEST_OPTIONS": json.dumps(options), "PYTHONPATH": path}
     ports = [free_port() for _ in range(processes)]
     running = [
         subprocess.Popen(

@@ -43,7 +43,7 @@ for at = 1, 13, 4 do
 end
 local known, shown = string.byte(r.device, 4), string.byte(device, 4)
 local same_strings = string.sub(r.device, 1, 3) == string.sub(device, 1, 3) and (known == shown or known == 0 or shown == 0)
-local other_device = r.device ~= '\0\0\0\0' and not same_strings
+local other_device = r.device ~= UNSET and device ~= UNSET and not same_strings
 local left_at = (r.refresh_issued + r.left) * 1000
 
 if outcome == 'reuse' then
@@ -101,7 +101,7 @@ if visits and (passed or (outcome == 'rotate' and caller ~= 'other')) then
   end
   r.networks = networks
   if lingers and passed then r.late, r.late_run = false, 0 end
-  if device ~= r.device then
+  if device ~= UNSET and device ~= r.device then
     r.device = device
     splice(r, DEVICE, '')
   end

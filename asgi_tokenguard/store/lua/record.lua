@@ -9,6 +9,7 @@
 -- Rule: no script writes a record that is not there, but login.  A slow request thus never brings an ended session back.
 local FORMAT, HEAD, VERSION = '>BBI4c16c16I4I4I6I4I4I2c4c16', 82, 2
 local SEEN, LATE, RUN, LONGEST_RUN = 1, 2, 4, 15
+local UNSET = '\0\0\0\0'  -- the name of no device
 
 local time = redis.call('TIME')
 local now = tonumber(time[1])
