@@ -257,6 +257,9 @@ class World:
         self.after(self._trip(), self._arrive, 0, Caller.SCRIPT, cookie, token)
 
 
+Waits = Callable[[int, int], bool]
+
+
 class Thief:
     """
     Has a copy of the cookie; presents the superseded one each *every* seconds and learns from the answers (I9).
@@ -264,13 +267,17 @@ class Thief:
     As long as the successor is handed out to him, nobody has used it, and to use it himself would give him away once the
     owner comes back; when he is served and handed nothing, the owner has moved on, and so may he.
 
-    *waits* says in which of the generations that he takes he does not poll, but uses the successor after *PATIENCE* on the
-    chance that the owner has moved on: late in none, or not in all that count.  One who is *stubborn* does so as well when he
-    has been asked, and gives up only where he holds no successor.
+    He knows the rule.  *waits*, asked with how many generations he has taken and how many the rule counts, says where he does
+    not poll, but uses the successor after *PATIENCE* on the chance that the owner has moved on: in all, or in the one that
+    would have him asked.  One who is *stubborn* does so as well when he has been asked, and gives up only where he holds no
+    successor.
     """
 
-    def __init__(self, world: World, *, every: float, waits: Callable[[int], bool], stubborn: bool) -> None:
-        self.world, self.every, self._waits, self._stubborn = world, every, waits, stubborn
+    def __init__(
+        self, world: World, *, generations: int, every: float, waits: Waits = lambda *_: False, stubborn: bool = False
+    ) -> None:
+        self.world, self.every, self._stubborn = world, every, stubborn
+        self._waits, self._generations = waits, generations
         self.began, self.is_caught, self._taken, self._was_asked = 0.0, False, 0, False
         self._old: Shown = world.jar
         self._new: Shown | None = None
@@ -283,7 +290,7 @@ class Thief:
 
     def _turn(self) -> None:
         server, now = self.world.server, self.world.now
-        if self._new is not None and (self._was_asked or self._waits(self._taken)):
+        if self._new is not None and (self._was_asked or self._waits(self._taken, self._generations)):
             if now >= self._trusts_from:
                 self._move_on()
         elif not (self._new is None and server.accepts(self._token, now)):

@@ -54,8 +54,8 @@ THIEVES: dict[str, dict[str, Any]] = {
     "10 s": {"every": 10},
     "25 s": {"every": 25},
     "stubborn": {"every": 25, "stubborn": True},
-    "skips a third": {"every": 25, "waits": lambda taken: taken % 3 == 2},
-    "patient": {"every": 25, "waits": lambda _: True},
+    "skips the last": {"every": 25, "waits": lambda taken, generations: taken % generations == generations - 1},
+    "patient": {"every": 25, "waits": lambda _taken, _generations: True},
 }
 CHUNK = 25  # worlds in one task of the pool
 
@@ -84,7 +84,7 @@ def robbed(seed: int, owner: str, thief: str, rule: str, numbers: range) -> list
     found = []
     for number in numbers:
         world = World(Server(RULES[rule]), OWNERS[owner], f"{seed} {owner} {thief} {number}")
-        actor = Thief(world, **{"waits": lambda _: False, "stubborn": False} | THIEVES[thief])
+        actor = Thief(world, generations=RULES[rule].linger_generations or 3, **THIEVES[thief])
         world.after(600 + world.random.random() * HOUR, actor.steal)
         world.run()
         end = "asked" if actor.is_caught else "ended" if world.server.head is None else "at large"
