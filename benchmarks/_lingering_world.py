@@ -1,5 +1,5 @@
 """
-The world of `lingering.py`: a server that holds one session, its owner's browser, and a thief, in simulated time.
+The world of `lingering.py`: a server that holds one session, and its owner's browser, in simulated time.
 
 Rule: what presenting a cookie does is asked of `asgi_tokenguard.core` alone; here is what people and networks do.  Seconds are
 the world's, and start at 0; the library is told milliseconds.
@@ -23,7 +23,6 @@ LIFETIMES: Final = Lifetimes()
 START: Final = 1_800_000_000  # seconds since 1970; any time will do
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
-PATIENCE: Final = 600.0
 # Owner and thief look the same: one network, one device.
 HERE: Final = Visit(network=b"here", device=b"same")
 
@@ -177,7 +176,7 @@ class Life:
 
 
 class World:
-    """A browser with one cookie jar before a `Server`, and whoever `join`s, in events that are ordered by time."""
+    """A browser with one cookie jar before a `Server`, and whoever else there is, in events that are ordered by time."""
 
     def __init__(self, server: Server, life: Life, seed: str) -> None:
         self.server, self.life, self.random = server, life, random.Random(seed)
@@ -255,67 +254,3 @@ class World:
         self._confirming = False
         cookie, token = self.server.confirm(self.jar, self.now)
         self.after(self._trip(), self._arrive, 0, Caller.SCRIPT, cookie, token)
-
-
-Waits = Callable[[int, int], bool]
-
-
-class Thief:
-    """
-    Has a copy of the cookie; presents the superseded one each *every* seconds and learns from the answers (I9).
-
-    As long as the successor is handed out to him, nobody has used it, and to use it himself would give him away once the
-    owner comes back; when he is served and handed nothing, the owner has moved on, and so may he.
-
-    He knows the rule.  *waits*, asked with how many generations he has taken and how many the rule counts, says where he does
-    not poll, but uses the successor after *PATIENCE* on the chance that the owner has moved on: in all, or in the one that
-    would have him asked.  One who is *stubborn* does so as well when he has been asked, and gives up only where he holds no
-    successor.
-    """
-
-    def __init__(
-        self, world: World, *, generations: int, every: float, waits: Waits = lambda *_: False, stubborn: bool = False
-    ) -> None:
-        self.world, self.every, self._stubborn = world, every, stubborn
-        self._waits, self._generations = waits, generations
-        self.began, self.is_caught, self._taken, self._was_asked = 0.0, False, 0, False
-        self._old: Shown = world.jar
-        self._new: Shown | None = None
-        self._token: Token | None = None
-        self._trusts_from = 0.0
-
-    def steal(self) -> None:
-        self.began, self._old = self.world.now, self.world.jar
-        self._turn()
-
-    def _turn(self) -> None:
-        server, now = self.world.server, self.world.now
-        if self._new is not None and (self._was_asked or self._waits(self._taken, self._generations)):
-            if now >= self._trusts_from:
-                self._move_on()
-        elif not (self._new is None and server.accepts(self._token, now)):
-            self._poll(server.present(self._old, Caller.SCRIPT, now))
-        self.world.is_over = self.is_caught
-        self.world.after(self.every * self.world.random.uniform(0.9, 1.1), self._turn)
-
-    def _poll(self, answer: Answer | None) -> None:
-        if answer is None:
-            return
-        match answer.outcome:
-            case Outcome.JUDGE:
-                self._was_asked = self._stubborn and self._new is not None
-                self.is_caught = not self._was_asked
-            case Outcome.ROTATE | Outcome.REDELIVER:
-                self._new = answer.cookie
-                self._trusts_from = self.world.now + PATIENCE
-            case Outcome.REPEAT:
-                self._token = answer.token
-            case Outcome.STRAGGLER if self._new is not None:
-                self._move_on()
-            case _:
-                pass  # served, and none the wiser; or the session has ended
-
-    def _move_on(self) -> None:
-        if self._new is not None:
-            self._old, self._new, self._token, self._was_asked = self._new, None, None, False
-            self._taken += 1
