@@ -17,7 +17,16 @@ ROWS = {
     "outbox": ("name", ["no mirror", "mirror at once", "mirror of 5 s", "mirror that fails"]),
 }
 
-MEASURED = {"outbox": "login_us", "overhead": "request_us", "rotation": "rotation_us", "memory": "bytes"}
+SECONDS, GENERATIONS = (2, 5, 10), (2, 3, 4, 5)
+ROWS["lingering"] = ("name", ["off", *(f"{seconds} s x {of}" for seconds in SECONDS for of in GENERATIONS)])
+
+MEASURED = {
+    "lingering": "thieves",
+    "outbox": "login_us",
+    "overhead": "request_us",
+    "rotation": "rotation_us",
+    "memory": "bytes",
+}
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +79,17 @@ def test_a_session_costs_no_more_than_the_design_allows(reports):
     """Fewer sessions than the documented run: the fixed part weighs more, so the bound holds there as well."""
     for row in reports["memory"][1]["rows"]:
         assert 200 < row["bytes"] <= row["target"]
+
+
+def test_the_lingering_rule_asks_thieves_and_logs_nobody_out(reports):
+    report = reports["lingering"][1]
+    rows = {row["name"]: row for row in report["rows"]}
+    assert 0 == rows["off"]["asked"] == rows["off"]["ordinary"]
+    assert 0 < rows[report["default"]]["asked"]
+    assert {"off": 0, report["default"]: 0} == report["logged_out"]
+    assert report["most_rotations_a_life"] <= 1
+    for row in report["rows"]:
+        assert row["thieves"] == row["asked"] + row["ended"] + row["at_large"]
 
 
 def test_without_a_file_the_json_follows_the_table():
