@@ -35,7 +35,8 @@ class HttpLocator:
         HttpLocator("https://ipinfo.io/{address}/json", fields=Fields.IPINFO, headers={"Authorization": "Bearer ..."})
         HttpLocator("https://geo.example.org/v1?ip={address}", fields=Fields(city="place.town", accuracy="radius_km"))
 
-    *timeout* is in seconds, for a whole exchange from the connection to the last byte.  Places are kept for a day and
+    *timeout* is in seconds, for a whole exchange from the connection to the last byte.  An answer is a JSON object with status
+    200, of at most 64 KB; 404 is "unknown", all else a failure, which is forgotten after 5 s.  Places are kept for a day and
     "unknown" for ten minutes, in this process (4096 addresses) and in *cache*, where one is passed.  Five failures in a row,
     and the provider is not asked for 30 s.  A *client* (`httpx.AsyncClient`) that is passed stays the user's; otherwise one is
     opened for each event loop, and closed by `aclose`.

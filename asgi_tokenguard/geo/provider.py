@@ -113,7 +113,7 @@ def _opener(endpoint: Endpoint) -> Callable[[], httpx.AsyncClient]:
     """
     Import httpx and read the certificates, 0.2 s of work, now and not within the first user's request.
 
-    The rest of the package imports neither: whoever reads files needs no HTTP client.
+    Not when the module is imported: whoever reads files or a table needs no HTTP client.
     """
     import httpx  # noqa: PLC0415 (the one place to change for httpx2)
 

@@ -57,10 +57,11 @@ async def test_a_record_that_is_no_place_is_not_overruled_by_another_file(tmp_pa
     assert [None] == await cities(MaxMindLocator(first, second), V4)
 
 
-async def test_ipv6_in_a_file_for_ipv4_alone_is_unknown(tmp_path):
+async def test_ipv6_in_a_file_for_ipv4_alone_is_unknown_and_nothing_to_log(tmp_path, caplog):
     """maxminddb raises ValueError for it."""
     path = write(tmp_path / "v4.mmdb", {"8.8.8.0/24": nested(52.52, 13.405)}, version=4)
     assert ["Berlin", None] == await cities(MaxMindLocator(path), V4, V6)
+    assert [] == caplog.messages
 
 
 @pytest.mark.parametrize(

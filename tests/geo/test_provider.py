@@ -26,6 +26,8 @@ from asgi_tokenguard.geo.endpoint import Endpoint
 from asgi_tokenguard.geo.provider import LARGEST_ANSWER, Provider, ProviderError
 
 ADDRESS = ip_address("8.8.8.8")
+# Ours, or httpx's own where both come at once.
+LATE = (TimeoutError, httpx.TimeoutException, httpx2.TimeoutException)
 PLACE = Place(latitude=52.52, longitude=13.405, city="Berlin", country="DE")
 
 
@@ -93,7 +95,7 @@ async def test_a_key_in_the_url_s_userinfo_is_sent_as_basic_authentication(app, 
 
 async def timed(provider: Provider, most: float) -> None:
     started = time.monotonic()
-    with pytest.raises(TimeoutError):
+    with pytest.raises(LATE):
         await provider.ask(ADDRESS)
     assert 0.2 <= time.monotonic() - started < most
 
@@ -113,22 +115,31 @@ async def test_a_hundred_that_hang_leave_the_client_as_it_was(app, url):
     app.reply = hangs
     async with asking(url, timeout=0.3) as provider:
         outcomes = await asyncio.gather(*(provider.ask(ADDRESS) for _ in range(120)), return_exceptions=True)
-        assert {TimeoutError} == {type(outcome) for outcome in outcomes}
+        assert all(isinstance(outcome, LATE) for outcome in outcomes)
         app.reply = says(BERLIN)
         assert PLACE == await provider.ask(ADDRESS)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_port_that_takes_connections_and_says_nothing(scheme):
+    """No socket is left open, not even within a TLS handshake."""
+
+    def read_to_the_end() -> bool:
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(2)
+            while connection.recv(65_536):
+                pass
+        return True
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-        async with asking(f"{scheme}://127.0.0.1:{server.getsockname()[1]}", timeout=0.25) as provider:
-            watched = len(asyncio.get_running_loop()._selector.get_map())
-            for _ in range(3):
+        async with asking(f"{scheme}://127.0.0.1:{server.getsockname()[1]}", timeout=1) as provider:
+            for _ in range(2):
                 started = time.monotonic()
-                with pytest.raises((TimeoutError, httpx.ConnectTimeout, httpx.ReadTimeout)):
+                with pytest.raises(LATE):
                     await provider.ask(ADDRESS)
                 assert time.monotonic() - started < 5
-            assert watched == len(asyncio.get_running_loop()._selector.get_map())  # no socket was left open
+                assert await asyncio.to_thread(read_to_the_end)
 
 
 async def test_nobody_listens():
@@ -313,7 +324,7 @@ async def test_no_log_shows_a_url(app, url, caplog, library):
             await provider.ask(ADDRESS)
         app.reply = hangs
         provider._timeout = 0.1
-        with pytest.raises(TimeoutError):
+        with pytest.raises(LATE):
             await provider.ask(ADDRESS)
     text = caplog.text + repr(caught.value)
     assert "s3cr3t" not in text

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_tokenguard.core.places import Place
-from asgi_tokenguard.geo.records import place_of
+from asgi_tokenguard.geo.records import number, place_of
 
 GOOD = {"latitude": 52.52, "longitude": 13.405, "city": "Berlin", "country": "DE", "accuracy": 20}
 NO_NUMBERS = [None, "52.52", "", True, False, [], {}, b"52", math.nan, math.inf, -math.inf, 10**400, object(), 1j]
@@ -24,6 +24,11 @@ anything = st.recursive(
 def test_a_good_record():
     expected = Place(latitude=52.52, longitude=13.405, city="Berlin", country="DE", accuracy_km=20)
     assert expected == place_of(**GOOD)
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_what_is_no_number(value):
+    assert number(value) is None
 
 
 @pytest.mark.parametrize("field", ["latitude", "longitude"])
