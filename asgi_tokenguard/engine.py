@@ -191,10 +191,11 @@ class Engine:
         check_subject(subject)
         if whose is not Whose.ALL and not is_session_id(sid):
             return 0  # before Redis: what a client sent in a path or a body may be anything
-        with self._ending([sid]):
-            ended = await self.store.end(subject, whose, sid, reason)
-        self.background.changed(subject)
-        return ended
+        try:
+            with self._ending([sid]):
+                return await self.store.end(subject, whose, sid, reason)
+        finally:
+            self.background.changed(subject)  # whatever came back: the script may have run
 
     async def read_sessions(self, subject: str) -> list[Session]:
         """The truth, for the mirror."""

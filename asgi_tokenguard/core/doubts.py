@@ -111,13 +111,17 @@ def is_other_device(head: Head, visit: Visit) -> bool:
     return UNSET not in {head.device, visit.device} and not same_device(head.device, visit.device)
 
 
-def remember(head: Head, visit: Visit, found: frozenset[Doubt]) -> Head:
-    """The head that knows the network and the device of *visit*, which has passed or rotates."""
+def remember(head: Head, visit: Visit, found: frozenset[Doubt], *, receives: bool = True) -> Head:
+    """
+    The head that knows the network of *visit*, which has passed or rotates, and its device where that *receives* anything.
+
+    An image's request may have strings of its own; the session's device is the one that holds its cookie.
+    """
     if visit is ANYONE:
         return head
     others = [network for network in known_networks(head.networks) if network != visit.network]
     networks = b"".join([visit.network, *others][:NETWORKS])
-    head = replace(head, networks=networks, device=head.device if visit.device == UNSET else visit.device)
+    head = replace(head, networks=networks, device=visit.device if receives and visit.device != UNSET else head.device)
     return replace(head, late=False, late_run=0) if Doubt.LINGERING in found and visit.passed else head
 
 

@@ -211,7 +211,7 @@ def present(
         return Step(presented, Outcome.JUDGE, head, NOTHING, found)
     after = _after(outcome, head, shown, now_ms=now_ms, over=state.over, caller=caller, new=new)
     if visit.passed or (outcome is Outcome.ROTATE and caller.takes_cookie):
-        after = remember(after, visit, found)
+        after = remember(after, visit, found, receives=caller.takes_cookie)
     return Step(presented, outcome, after, handout(outcome, caller), found)
 
 

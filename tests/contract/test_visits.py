@@ -131,7 +131,8 @@ async def test_present_lua_doubts_as_the_core_does(bench, presented, state, visi
         expected = None if step.head is None else replace(before, head=step.head)
         stays = step.outcome in {Outcome.JUDGE, Outcome.REFUSE, Outcome.REUSE}
         if expected and not stays and (visit.passed or (step.outcome is Outcome.ROTATE and caller.takes_cookie)):
-            device = FIREFOX if visit.device in {before.head.device, UNSET} else b""
+            stays = not caller.takes_cookie or visit.device in {before.head.device, UNSET}
+            device = FIREFOX if stays else b""
             expected = replace(expected, address=ABROAD, device=device, place=b"")
         assert expected == found.record == await bench.record()
 

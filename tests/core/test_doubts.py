@@ -95,6 +95,13 @@ def test_a_caller_who_receives_nothing_leaves_no_trace_but_where_it_has_passed()
     assert CAFE + HOME + bytes(8) == passed.head.networks
 
 
+def test_an_image_that_passes_leaves_the_sessions_device_as_it_is():
+    visit = replace(AT_HOME, network=CAFE, device=PHONE, passed=True)
+    head = ask(visit=visit, caller=Caller.OTHER).head
+    assert (LAPTOP, True) == (head.device, head.knows(CAFE))
+    assert PHONE == ask(visit=visit).head.device
+
+
 # --- Devices
 
 

@@ -101,7 +101,7 @@ if visits and (passed or (outcome == 'rotate' and caller ~= 'other')) then
   end
   r.networks = networks
   if lingers and passed then r.late, r.late_run = false, 0 end
-  if device ~= UNSET and device ~= r.device then
+  if caller ~= 'other' and device ~= UNSET and device ~= r.device then
     r.device = device
     splice(r, DEVICE, '')
   end
