@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, Unpack, assert_never
@@ -71,11 +72,12 @@ class TokenGuard:
         A Redis client that you passed stays open.
         """
         settings = self.engine.settings
-        await self.engine.background.aclose()
-        for opened in (settings.mirror, settings.locator):
-            if opened is not None:
-                await opened.aclose()
-        await self.engine.store.aclose()
+        async with AsyncExitStack() as closing:  # each is closed, whatever another one's end raises
+            closing.push_async_callback(self.engine.store.aclose)
+            for opened in (settings.locator, settings.mirror):
+                if opened is not None:
+                    closing.push_async_callback(opened.aclose)
+            closing.push_async_callback(self.engine.background.aclose)
 
     async def login(self, subject: str, claims: Mapping[str, Any] | None = None, *, ip_address: str | None = None) -> Tokens:
         """

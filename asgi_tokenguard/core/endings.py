@@ -12,6 +12,7 @@ from asgi_tokenguard.errors import Code
 
 # The field that stands for all sessions of a user where too many ended at once to name each.
 ALL: Final = "*"
+REMEMBERED: Final = 86_400  # seconds: long enough for a user to come back and ask
 # What `store/lua/record.lua` writes: time, reason, row of the table, the holder's address and device, the other's.
 PARTS: Final = 6
 

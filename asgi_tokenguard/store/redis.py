@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError, NoScriptError, RedisError  # noqa:
 
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.doubts import ANYONE, UNWATCHED, Doubt, Visit, Watch
-from asgi_tokenguard.core.endings import ALL, Ending, unpack_ending
+from asgi_tokenguard.core.endings import ALL, REMEMBERED, Ending, unpack_ending
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.records import Record, decode, is_session_id
 from asgi_tokenguard.core.rotation import Handout, NewIds, Outcome, Presented, Shown
@@ -97,7 +97,8 @@ class RedisStore:
 
         for raw in await self._read(read):
             ending = None if raw is None else unpack_ending(sid, raw)
-            if ending is not None:
+            # Each later tombstone of the user keeps the key for another day.
+            if ending is not None and self.clock.now_ms() / 1000 < ending.at.timestamp() + REMEMBERED:
                 return ending.reason
         return None
 

@@ -177,6 +177,16 @@ async def test_an_end_leaves_its_reason_for_a_day(bench, guard, clock, whose):
     assert (None, []) == (await bench.store.reason(SUBJECT, SID), await guard.endings(SUBJECT))
 
 
+async def test_a_later_end_keeps_no_older_one_in_memory(bench, guard, clock):
+    await bench.put()
+    await guard.revoke(SUBJECT, SID)
+    clock.advance(80_000)
+    await guard.revoke(SUBJECT, (await guard.login(SUBJECT)).session_id)
+    clock.advance(10_000)
+    assert await bench.store.reason(SUBJECT, SID) is None
+    assert 1 == len(await guard.endings(SUBJECT))
+
+
 async def test_more_than_a_hundred_ends_at_once_have_one_tombstone(bench, guard):
     record = await bench.put()
     sids = [ulid_text(number.to_bytes(16, "big")) for number in range(150)]
