@@ -5,8 +5,8 @@ Whom the lingering rule asks: thieves who poll, and honest users on bad networks
 
 An event simulation in time over the library's own table and doubts (`core/rotation.py`, `core/doubts.py`), without Redis:
 honest browsers under a dozen conditions, and thieves of six kinds with a copy of the cookie on the owner's network with the
-owner's strings.  For each setting of the rule it counts the honest sessions that are asked at least once, the thieves that are asked or
-end with the session, and the time that they had.  The same seed gives the same figures.
+owner's strings.  For each setting of the rule it counts the honest sessions that are asked at least once, the thieves
+that are asked or end with the session, and the time that they had.  The same seed gives the same figures.
 
 The default, three generations after 5 s, comes from its tables: two generations ask five times as many honest users, four let
 thieves go on for longer.

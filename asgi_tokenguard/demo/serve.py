@@ -65,6 +65,9 @@ async def serving(guarded: Traveller, host: str, port: int) -> AsyncIterator[tup
                     log_level="warning",
                     lifespan="on",
                     timeout_graceful_shutdown=1,
+                    # Longer than any pause of the self-test: a connection that is closed just as it is used again is a lost
+                    # answer, which is not what is shown.
+                    timeout_keep_alive=75,
                     # Uvicorn would believe forwarded headers from this machine and hide the proxy from the guard.
                     proxy_headers=False,
                 )
