@@ -35,9 +35,10 @@ class Policy:
 
 @dataclass(slots=True)
 class Entry:
-    """One key in the box: *job* runs next, None while it runs and no newer one has come; *failures* of *job* so far."""
+    """One key in the box: its newest *job*, whether that one *is_new* (no run of it has begun), and its *failures* so far."""
 
-    job: Job | None
+    job: Job
+    is_new: bool = True
     failures: int = 0
 
 
@@ -68,7 +69,7 @@ class Lane:
         entry = self._entries.get(key)
         if entry is not None and not self._is_closed:
             # Where it waits for its retry it keeps waiting: a sink that is down is not asked more often for being busy.
-            entry.job, entry.failures = job, 0
+            entry.job, entry.is_new, entry.failures = job, True, 0
             return True
         if self._is_closed or len(self._entries) >= self._policy.capacity:
             return False
@@ -123,35 +124,31 @@ class Lane:
             await self._run_one(key, self._entries[key])
 
     async def _run_one(self, key: Hashable, entry: Entry) -> None:
-        job, entry.job = entry.job, None
-        if job is None:  # no key is ready without a job
-            return
+        entry.is_new = False
         try:
             async with asyncio.timeout(self._policy.timeout):
-                await job()
+                await entry.job()
         except Exception as error:  # noqa: BLE001 (jobs are hooks: other people's programs)
-            self._failed(key, entry, job, error)
+            self._failed(key, entry, error)
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError) or _is_being_cancelled():
                 # The loop or the process ends: the job has not been done.
-                entry.job = entry.job or job
                 self._ready.appendleft(key)
                 raise
             # Something inside the job was cancelled, not its runner.
-            self._failed(key, entry, job, error)
+            self._failed(key, entry, error)
         else:
             self._succeeded(key, entry)
 
     def _succeeded(self, key: Hashable, entry: Entry) -> None:
-        if entry.job is not None:
+        if entry.is_new:
             self._make_ready(key)
         else:
             self._forget(key)
 
-    def _failed(self, key: Hashable, entry: Entry, job: Job, error: BaseException) -> None:
+    def _failed(self, key: Hashable, entry: Entry, error: BaseException) -> None:
         backoff = self._policy.backoff
-        if entry.job is None:
-            entry.job = job
+        if not entry.is_new:
             entry.failures += 1
             if backoff.attempts is not None and entry.failures >= backoff.attempts:
                 self._forget(key)

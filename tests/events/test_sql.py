@@ -268,6 +268,17 @@ def test_each_event_loop_has_connections_of_its_own(url):
     assert {} == mirror._engines._locals
 
 
+def test_event_loops_that_ended_are_forgotten(url):
+    mirror = SqlMirror(url)
+
+    async def use() -> None:
+        mirror._engines.local()
+
+    for _ in range(3):
+        asyncio.run(use())
+    assert 1 == len(mirror._engines._locals)
+
+
 # --- Reconciliation
 
 

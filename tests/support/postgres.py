@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from support.needs import missing
 
@@ -27,9 +29,11 @@ class PostgresServer:
     def __init__(self) -> None:
         self._initdb, self._pg_ctl = program("initdb"), program("pg_ctl")
         self.folder = Path(tempfile.mkdtemp(prefix="tgp", dir="/tmp"))
-        self._as = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
-        if self._as:
-            shutil.chown(self.folder, "nobody", "nogroup")
+        self._as: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
         self._data = self.folder / "data"
         self._do(self._initdb, "-D", self._data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
 
