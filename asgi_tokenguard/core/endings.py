@@ -62,6 +62,14 @@ def unpack_ending(sid: str, raw: bytes) -> Ending | None:
         return None
 
 
+def reason_in(packed: bytes) -> Code | None:
+    """The reason that a script answered with; None where there is none or the tombstone was none of ours."""
+    try:
+        return Code(packed.decode())
+    except ValueError:
+        return None
+
+
 def _parts(packed: bytes) -> list[bytes] | None:
     parts, at = [], 0
     while at < len(packed):

@@ -55,8 +55,7 @@ def session_of(subject: str, sid: str, record: Record, *, idle: int, current: bo
     return Session(
         id=sid,
         subject=subject,
-        # The id is a ULID made at login, so that the time of creation needs no bytes of its own.
-        created_at=ULID.from_str(sid).datetime.replace(microsecond=0),
+        created_at=began_at(sid),
         last_seen_at=_moment(max(head.refresh_issued, head.mark // 1000)),
         expires_at=_moment(head.ends_at(idle)),
         ip_address=unpack_address(record.address),
@@ -64,6 +63,11 @@ def session_of(subject: str, sid: str, record: Record, *, idle: int, current: bo
         device=unpack_device(record.device),
         location=unpack_place(record.place),
     )
+
+
+def began_at(sid: str) -> datetime:
+    """The whole second: the id is a ULID made at login, so that the time of creation needs no bytes of its own."""
+    return ULID.from_str(sid).datetime.replace(microsecond=0)
 
 
 def pack_address(text: str | None) -> bytes:

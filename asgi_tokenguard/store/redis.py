@@ -10,10 +10,11 @@ from redis.exceptions import ConnectionError, NoScriptError, RedisError  # noqa:
 
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.doubts import ANYONE, UNWATCHED, Doubt, Visit, Watch
-from asgi_tokenguard.core.endings import ALL, REMEMBERED, Ending, unpack_ending
+from asgi_tokenguard.core.endings import ALL, REMEMBERED, Ending, reason_in, unpack_ending
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.records import Record, decode, is_session_id
 from asgi_tokenguard.core.rotation import Handout, NewIds, Outcome, Presented, Shown
+from asgi_tokenguard.core.sessions import began_at
 from asgi_tokenguard.errors import Code, StoreUnavailable
 from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
@@ -95,12 +96,14 @@ class RedisStore:
         async def read(client: Any) -> Any:
             return await client.execute_command("HMGET", key, sid, ALL)
 
-        for raw in await self._read(read):
-            ending = None if raw is None else unpack_ending(sid, raw)
-            # Each later tombstone of the user keeps the key for another day.
-            if ending is not None and self.clock.now_ms() / 1000 < ending.at.timestamp() + REMEMBERED:
-                return ending.reason
-        return None
+        own, of_all = await self._read(read)
+        raw = of_all if own is None else own
+        ending = None if raw is None else unpack_ending(sid, raw)
+        # Each later tombstone of the user keeps the key for another day.
+        if ending is None or ending.at.timestamp() + REMEMBERED <= self.clock.now_ms() / 1000:
+            return None
+        began_later = own is None and ending.at < began_at(sid)
+        return None if began_later else ending.reason
 
     async def see(self, subject: str, sid: str, *, gen: int, access_jti: bytes) -> bool:
         """Mark the generation of a live access token as seen; False where that token is not live any more."""
@@ -178,7 +181,7 @@ class RedisStore:
         )
         _, presented, outcome, raw, words = reply
         if outcome in MISSING:
-            return Code(words.decode()) if words else MISSING[outcome]
+            return reason_in(words) or MISSING[outcome]
         record = self._record(sid, raw) if raw else None
         if raw and record is None:
             return Code.SESSION_ENDED
@@ -188,7 +191,7 @@ class RedisStore:
             outcome=Outcome(outcome.decode()),
             record=record,
             doubts=frozenset(Doubt(word.decode()) for word in words.split(b",") if word and not reused),
-            reason=Code(words.decode()) if reused else None,
+            reason=reason_in(words) if reused else None,
         )
 
     async def look(self, subject: str, sid: str, leaving: Handout, *, gen: int, refresh_jti: bytes) -> Late:

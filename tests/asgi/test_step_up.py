@@ -244,7 +244,7 @@ class TestWhoIsJudged:
         here.let_access_expire()
         owner.get()
         owner.get()
-        here.clock.advance(31)
+        here.advance(31)
         assert "reuse_detected" == thief.get().code
         assert [] == judgements()
 
@@ -371,7 +371,7 @@ class TestPending:
         moves(owner, MIDDLE)
         for _ in range(2):
             assert 200 == owner.ask(CONFIRM, method="POST").status
-        here.clock.advance(later)
+        here.advance(later)
         for _ in range(2):
             result = owner.get()
             assert (200, sid) == (result.status, result.json()["session_id"])
@@ -427,10 +427,10 @@ class TestPending:
 
         @here.handlers.on("/desk/confirm")
         async def handler(scope, receive, send):
-            here.let_access_expire()
+            await asyncio.to_thread(here.let_access_expire)
             for _ in range(2):
                 await asyncio.to_thread(owner.get)
-            here.clock.advance(31)
+            await asyncio.to_thread(here.advance, 31)
             await here.desk(scope, receive, send)
 
         result = thief.ask(CONFIRM, method="POST")
@@ -557,7 +557,7 @@ class TestRedelivery:
 
     def test_to_the_same_device_it_heals_a_lost_answer(self, here, judgements):
         owner = self.lost(here)
-        here.clock.advance(3600)
+        here.advance(3600)
         assert "both" == carried(owner.get())
         assert [] == judgements()
 
@@ -629,7 +629,7 @@ class TestLingering:
         if (result := owner.get()).status != 200 or carried(result) != "both":
             raise RuntimeError(f"the owner did not rotate: {result.status} {result.code} {carried(result)}")
         owner.reload()
-        here.clock.advance(late)
+        here.advance(late)
         return slow.get(), slow
 
     def test_three_generations_running_are_step_up_and_a_password_clears_them(self, here, judgements):
@@ -655,6 +655,16 @@ class TestLingering:
         for _ in range(3):
             self.generation(here, owner)
         assert (200, "token") == ((result := owner.get()).status, carried(result))
+
+    def test_a_password_at_the_head_clears_them_as_well(self, here):
+        """The owner is asked by the app itself, after two late ones: the third is the first of a new count."""
+        owner = here.resident(HOME)
+        for _ in range(2):
+            self.generation(here, owner)
+        assert [200, 200] == [owner.get().status, owner.post(CONFIRM).status]
+        assert 200 == owner.get().status
+        assert ["both", "both"] == [carried(self.generation(here, owner)[0]) for _ in range(2)]
+        assert is_step_up(self.generation(here, owner)[0])
 
     @pytest.mark.parametrize("punctual", [0, 1, 2])
     def test_who_is_in_time_once_is_not_lingering(self, here, judgements, punctual):
@@ -792,11 +802,12 @@ class TestLocators:
             assert ["both", "both"] == [carried(result), carried(first[0])]
             assert (result.cookie(), 1) == (first[0].cookie(), owner.head.gen)
 
-    def test_redis_away_at_the_second_step_is_503(self, options, clock):
+    @pytest.mark.parametrize("how", ["killed", "frozen"])
+    def test_redis_away_at_the_second_step_is_503(self, options, clock, how):
         server = RedisServer().start()
 
         async def elsewhere(_):
-            server.kill()
+            server.kill() if how == "killed" else server.freeze()
 
         more = {"redis": server.url, "timeout": 0.5, "locator": Locator(elsewhere)}
         with contextlib.closing(server), town(options, server.clock, **more) as here:

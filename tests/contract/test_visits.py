@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from asgi_tokenguard import Device, Place, TokenGuard
+from asgi_tokenguard import Device, NotAuthenticated, Place, TokenGuard
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.devices import pack_device
 from asgi_tokenguard.core.doubts import ANYONE, Visit, Watch, why_reused
@@ -251,3 +251,49 @@ def test_all_keys_of_a_user_share_a_slot():
     one, other = session_key("tg", "a{b}c"), tombstone_key("tg", "a{b}c")
     assert one.split("{")[1] == other.split("{")[1]
     assert one != other
+
+
+async def test_each_end_is_remembered_for_a_day_also_beside_later_ones(bench, guard, clock):
+    """The key lives a day longer with each that is added; what it keeps does not."""
+    first, second = await guard.login(SUBJECT), await guard.login(SUBJECT)
+    await guard.revoke(SUBJECT, first.session_id)
+    clock.advance(86_400 - 10)
+    await guard.revoke(SUBJECT, second.session_id)
+    assert Code.REVOKED is await bench.store.reason(SUBJECT, first.session_id)
+    clock.advance(11)
+    assert (None, Code.REVOKED) == (
+        await bench.store.reason(SUBJECT, first.session_id),
+        await bench.store.reason(SUBJECT, second.session_id),
+    )
+    assert [second.session_id] == [ending.session_id for ending in await guard.endings(SUBJECT)]
+    for tokens, code in ((first, Code.SESSION_ENDED), (second, Code.REVOKED)):
+        with pytest.raises(NotAuthenticated) as refused:
+            await guard.rotate(tokens.refresh_token)
+        assert code is refused.value.code
+
+
+async def test_the_tombstone_of_all_tells_nothing_of_a_session_that_began_later(bench, guard, clock):
+    """An operator deletes it by hand, or it is evicted: nobody has revoked it."""
+    earlier, record = await guard.login(SUBJECT), await bench.put()
+    await bench.redis.hset(bench.key, mapping={ulid_text(bytes([0] * 15 + [n])): encode(record) for n in range(120)})
+    await guard.revoke_all(SUBJECT)
+    clock.advance(2)
+    later = await guard.login(SUBJECT)
+    await bench.redis.hdel(bench.key, later.session_id)
+    for tokens, reason, code in ((earlier, Code.REVOKED, Code.REVOKED), (later, None, Code.SESSION_ENDED)):
+        assert reason is await bench.store.reason(SUBJECT, tokens.session_id)
+        with pytest.raises(NotAuthenticated) as refused:
+            await guard.rotate(tokens.refresh_token)
+        assert code is refused.value.code
+
+
+@pytest.mark.parametrize("raw", [b"", b"abc", b"\xff\xff\xff\xff", b"\xff\xff\xff\xffgarbage"], ids=repr)
+async def test_tombstones_of_somebody_elses_hinder_nothing_and_go_first(bench, guard, raw):
+    """Whatever lies there, a user can be logged in, out and listed."""
+    tokens, other = await guard.login(SUBJECT), await guard.login(SUBJECT)
+    await bench.redis.hset(bench.graves, mapping={other.session_id: raw} | {f"not ours {n}": raw for n in range(130)})
+    await bench.redis.hdel(bench.key, other.session_id)
+    with pytest.raises(NotAuthenticated):
+        await guard.rotate(other.refresh_token)
+    assert await guard.revoke(SUBJECT, tokens.session_id)
+    assert [tokens.session_id] == [ending.session_id for ending in await guard.endings(SUBJECT)]

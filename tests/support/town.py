@@ -62,12 +62,18 @@ class Town:
 
     def quiet(self) -> None:
         """Return once nothing is left to be done off the request path: a clock that leaps meanwhile would be misread."""
+        deadline = time.monotonic() + 10
         while self.guard.engine.background.outbox.pending:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the work in the background is not done after 10 s")
             time.sleep(0.002)
 
-    def let_access_expire(self) -> None:
+    def advance(self, seconds: float) -> None:
         self.quiet()
-        self.clock.advance(self.guard.engine.settings.lifetimes.access + 1)
+        self.clock.advance(seconds)
+
+    def let_access_expire(self) -> None:
+        self.advance(self.guard.engine.settings.lifetimes.access + 1)
 
 
 @contextmanager

@@ -127,11 +127,16 @@ end
 -- Where more than a hundred end at once, one tombstone stands for all.
 local DAY, MOST, OLD_ONES, AT_ONCE = 86400, 128, 32, 100
 
+-- When it was buried; what is none of ours was so long ago that it counts for nothing and goes first.
+local function buried_at(packed)
+  return #packed > 4 and struct.unpack('>I4', packed) or 0
+end
+
 local function make_room()
   if redis.call('HLEN', KEYS[2]) < MOST then return end
   local all, by_time = redis.call('HGETALL', KEYS[2]), {}
   for i = 1, #all, 2 do
-    by_time[#by_time + 1] = {struct.unpack('>I4', all[i + 1]), all[i]}
+    by_time[#by_time + 1] = {buried_at(all[i + 1]), all[i]}
   end
   table.sort(by_time, function(one, other) return one[1] < other[1] end)
   for i = 1, OLD_ONES do redis.call('HDEL', KEYS[2], by_time[i][2]) end
@@ -149,9 +154,22 @@ local function bury(sid, reason, parts)
   redis.call('EXPIRE', KEYS[2], DAY)
 end
 
--- The reason why sid ended, or ''.
+-- When the session of that id began (s): the first ten characters of a ULID are milliseconds, in Crockford's base 32.
+local function began_at(sid)
+  local ms = 0
+  for i = 1, 10 do
+    ms = ms * 32 + (string.find('0123456789ABCDEFGHJKMNPQRSTVWXYZ', string.sub(sid, i, i), 1, true) or 1) - 1
+  end
+  return math.floor(ms / 1000)
+end
+
+-- The reason why sid ended, or ''.  The one of all tells nothing of a session that began later.
 local function epitaph(sid)
-  local packed = redis.call('HGET', KEYS[2], sid) or redis.call('HGET', KEYS[2], '*')
-  if not packed or struct.unpack('>I4', packed) + DAY <= now then return '' end
+  local packed = redis.call('HGET', KEYS[2], sid)
+  if not packed then
+    packed = redis.call('HGET', KEYS[2], '*')
+    if packed and buried_at(packed) < began_at(sid) then return '' end
+  end
+  if not packed or buried_at(packed) + DAY <= now then return '' end
   return string.sub(packed, 6, 5 + string.byte(packed, 5))
 end
