@@ -11,7 +11,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Final
 
-from asgi_tokenguard.events.backoff import Backoff
+from asgi_tokenguard.core.backoff import Backoff
 from asgi_tokenguard.events.tally import Tally
 
 Job = Callable[[], Awaitable[None]]

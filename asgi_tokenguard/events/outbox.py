@@ -8,7 +8,7 @@ import time
 from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable, Hashable
 
-from asgi_tokenguard.events.backoff import Backoff
+from asgi_tokenguard.core.backoff import Backoff
 from asgi_tokenguard.events.lane import Job, Lane, Policy
 from asgi_tokenguard.events.tally import Tally
 

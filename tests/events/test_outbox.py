@@ -11,7 +11,7 @@ import pytest
 from support.jobs import Desk
 from support.time import settle
 
-from asgi_tokenguard.events.backoff import Backoff
+from asgi_tokenguard.core.backoff import Backoff
 from asgi_tokenguard.events.outbox import Outbox
 
 VARIABLE = ContextVar("VARIABLE", default="none")

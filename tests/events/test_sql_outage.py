@@ -13,7 +13,7 @@ from support.postgres import PostgresServer
 from support.server import free_port
 from support.truth import Truth, rows_in, session
 
-from asgi_tokenguard.events.backoff import Backoff
+from asgi_tokenguard.core.backoff import Backoff
 from asgi_tokenguard.events.outbox import Outbox
 from asgi_tokenguard.events.sql import SqlMirror
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from asgi_tokenguard.events.backoff import Backoff
+from asgi_tokenguard.core.backoff import Backoff
 
 
 @pytest.mark.parametrize(

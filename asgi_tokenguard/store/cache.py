@@ -1,0 +1,150 @@
+"""
+The verified-token cache: which access tokens were live a moment ago.
+
+Rule: nothing gets in but what Redis has just called live, and nothing is served but while three things hold: its deadline is
+ahead, no change of its user's key was heard of since it was read, and the channel that would tell of one is trusted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping
+from math import inf
+from typing import Final, Generic, NamedTuple, TypeVar
+
+V = TypeVar("V")
+
+# 50,000 signed-in users of one process between two rotations; at some 1.5 KB each they stay below the bound in bytes.
+MOST_ENTRIES: Final = 65_536
+# Claims are up to 4 KB of JSON, which can be thirty times as much in memory: the entries alone are no bound.
+MOST_BYTES: Final = 128 * 2**20
+# A verdict, its keys in two tables, and the tables' share: `benchmarks/capacity.py` prints what an entry really takes.
+FRAME: Final = 700
+
+
+class Verdict(NamedTuple, Generic[V]):
+    value: V
+    deadline: float  # monotonic seconds
+    key: bytes
+    size: int
+
+
+class Reading:
+    """A question to Redis about the user of *key* that is under way; a change heard of meanwhile makes its answer stale."""
+
+    __slots__ = ("is_stale", "key")
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.is_stale = False
+
+
+class VerdictCache(Generic[V]):
+    """
+    Verdicts by whole token, of one event loop; every step takes the same time, however many there are.
+
+    The channel (`tracking.py`) arms it, says until when it is trusted, and drops what has changed.
+    """
+
+    def __init__(self, *, most_entries: int = MOST_ENTRIES, most_bytes: int = MOST_BYTES) -> None:
+        # Monotonic seconds; the past while no lease is answered.
+        self.trusted_until = -inf
+        self.is_armed = False
+        self.size = 0
+        self._most_entries = most_entries
+        self._most_bytes = most_bytes
+        self._verdicts: dict[str, Verdict[V]] = {}
+        self._tokens: dict[bytes, set[str]] = {}
+        self._readings: dict[bytes, set[Reading]] = {}
+
+    def __len__(self) -> int:
+        return len(self._verdicts)
+
+    def get(self, token: str, now: float) -> V | None:
+        """What was found out about *token*; None where it has to be asked (again)."""
+        verdict = self._verdicts.get(token)
+        if verdict is None or now >= self.trusted_until:
+            return None
+        if now >= verdict.deadline:
+            self._drop(token, verdict)
+            return None
+        return verdict.value
+
+    def begin(self, key: bytes) -> Reading | None:
+        """
+        Note that the user's *key* is about to be read; None while nobody listens for changes.
+
+        Every reading is given back by `end`, whatever came of it.
+        """
+        if not self.is_armed:
+            return None
+        reading = Reading(key)
+        self._readings.setdefault(key, set()).add(reading)
+        return reading
+
+    def end(self, reading: Reading) -> None:
+        others = self._readings.get(reading.key)
+        if others is not None:
+            others.discard(reading)
+            if not others:
+                del self._readings[reading.key]
+
+    def put(self, reading: Reading, token: str, value: V, deadline: float, size: int) -> None:
+        """Keep what *reading* found out until *deadline*, unless its key has changed since it began."""
+        if reading.is_stale or not self.is_armed:
+            return
+        old = self._verdicts.get(token)
+        if old is not None:
+            self._drop(token, old)
+        verdict = Verdict(value, deadline, reading.key, size + sys.getsizeof(token) + FRAME)
+        self._verdicts[token] = verdict
+        self._tokens.setdefault(reading.key, set()).add(token)
+        self.size += verdict.size
+        # The oldest goes first: it is the next to expire, and a list in order of use would cost the warm path a write.
+        while len(self._verdicts) > self._most_entries or self.size > self._most_bytes:
+            oldest = next(iter(self._verdicts))
+            self._drop(oldest, self._verdicts[oldest])
+
+    def changed(self, key: bytes) -> None:
+        """Somebody has changed the sessions of this user: what is known and what is being read is of the past."""
+        for token in self._tokens.pop(key, ()):
+            self.size -= self._verdicts.pop(token).size
+        for reading in self._readings.get(key, ()):
+            reading.is_stale = True
+
+    def arm(self) -> None:
+        """From now on every change is heard of."""
+        self.is_armed = True
+
+    def distrust(self) -> None:
+        """The channel is lost, and with it whatever it would have told: drop everything."""
+        self.is_armed = False
+        self.trusted_until = -inf
+        self.forget()
+
+    def forget(self) -> None:
+        """All may have changed (`FLUSHALL`)."""
+        self._verdicts.clear()
+        self._tokens.clear()
+        self.size = 0
+        for readings in self._readings.values():
+            for reading in readings:
+                reading.is_stale = True
+
+    def _drop(self, token: str, verdict: Verdict[V]) -> None:
+        del self._verdicts[token]
+        self.size -= verdict.size
+        tokens = self._tokens[verdict.key]
+        tokens.discard(token)
+        if not tokens:
+            del self._tokens[verdict.key]
+
+
+def size_of(value: object) -> int:
+    """Bytes that JSON values take in memory, each counted as if it were nobody else's."""
+    size = sys.getsizeof(value)
+    if isinstance(value, Mapping):
+        return size + sum(size_of(name) + size_of(each) for name, each in value.items())
+    if isinstance(value, Collection) and not isinstance(value, str | bytes):
+        return size + sum(size_of(each) for each in value)
+    return size
