@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
+from copy import deepcopy
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -72,12 +73,13 @@ class Auth:
     The properties ask nobody; the methods may ask Redis and raise `StoreUnavailable`.
     """
 
-    __slots__ = ("_carrier", "_identity", "_pending")
+    __slots__ = ("_carrier", "_claims", "_identity", "_pending")
 
     def __init__(self, carrier: Carrier, identity: Identity | None, pending: str | None = None) -> None:
         self._carrier = carrier
         self._identity = identity
         self._pending = pending
+        self._claims: dict[str, Any] | None = None
 
     def is_of(self, carrier: Carrier) -> bool:
         return self._carrier is carrier
@@ -86,6 +88,7 @@ class Auth:
         """Follow a login or logout of this request; for the exchange alone."""
         self._identity = identity
         self._pending = pending
+        self._claims = None
 
     @property
     def is_authenticated(self) -> bool:
@@ -114,12 +117,18 @@ class Auth:
     @property
     def claims(self) -> Mapping[str, Any]:
         """The app's claims as they were given to `login` or `update_claims`; empty for nobody."""
-        return _NO_CLAIMS if self._identity is None or self._pending is not None else self._identity.claims
+        if self._identity is None or self._pending is not None:
+            return _NO_CLAIMS
+        if self._claims is None:
+            # A copy for each request: the identity is shared by all that carry the same token, and what one request's code
+            # writes into a list of its claims must never be what the next one is allowed.
+            self._claims = deepcopy(dict(self._identity.claims))
+        return self._claims
 
     @property
     def scopes(self) -> tuple[str, ...]:
         """The scopes in the claim `scope`: words in a string, or a list of strings."""
-        return scopes(self.claims)
+        return () if self._identity is None or self._pending is not None else scopes(self._identity.claims)
 
     @property
     def auth_time(self) -> int | None:

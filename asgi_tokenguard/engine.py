@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 from asgi_tokenguard.background import Background
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, check_subject, dump_claims
-from asgi_tokenguard.core.decisions import Access
 from asgi_tokenguard.core.devices import fingerprint
 from asgi_tokenguard.core.doubts import ANYONE, UNSET, Visit
 from asgi_tokenguard.core.records import Record, is_session_id, new_ulid, ulid_text
@@ -22,6 +21,7 @@ from asgi_tokenguard.core.rotation import NOTHING, Handout, NewIds, Outcome, Pre
 from asgi_tokenguard.core.sessions import Session, session_of
 from asgi_tokenguard.errors import Code, StoreUnavailable
 from asgi_tokenguard.judgement import weigh
+from asgi_tokenguard.liveness import Liveness
 from asgi_tokenguard.options import Settings
 from asgi_tokenguard.parcels import NOWHERE, Answer, Delivery, Identity, Source, identity_of
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
@@ -62,6 +62,8 @@ class Engine:
             timeout=settings.timeout,
             monotonic=monotonic,
         )
+        caches = self.store.caches(settings.staleness) if settings.cache else None
+        self.liveness = Liveness(self.store, caches, settings.lifetimes, monotonic)
         share = getattr(settings.locator, "share", None)
         if share is not None:
             share(RedisPlaceCache(self.store))
@@ -70,25 +72,6 @@ class Engine:
         self._entropy = entropy
         # How often this process has ended sessions; see `leaving`.
         self._endings = 0
-
-    async def judge(self, claims: AccessClaims) -> Access:
-        """Whether a genuine access token is live, and if not, why; a live one makes its generation seen."""
-        clock = self.store.clock
-        # What is over is not worth a round trip; where our clock has drifted, the rotation script still has the last word.
-        if clock.is_synced and clock.now_ms() // 1000 >= claims.exp:
-            return Access.EXPIRED
-        record = await self.store.check(claims.sub, claims.sid)
-        now = clock.now_ms() // 1000
-        if now >= claims.exp:
-            return Access.EXPIRED
-        if record is None or now >= record.head.ends_at(self.settings.lifetimes.idle):
-            return Access.ENDED
-        head = record.head
-        if (head.gen, head.access_jti) != (claims.gen, claims.jti):
-            return Access.SUPERSEDED
-        if head.seen or await self.store.see(claims.sub, claims.sid, gen=claims.gen, access_jti=claims.jti):
-            return Access.LIVE
-        return Access.SUPERSEDED
 
     async def present(self, claims: RefreshClaims, caller: Caller, source: Source | None, *, passed: bool = False) -> Answer:
         """

@@ -74,6 +74,7 @@ class TokenGuard:
         settings = self.engine.settings
         async with AsyncExitStack() as closing:  # each is closed, whatever another one's end raises
             closing.push_async_callback(self.engine.store.aclose)
+            closing.push_async_callback(self.engine.liveness.aclose)
             for opened in (settings.locator, settings.mirror):
                 if opened is not None:
                     closing.push_async_callback(opened.aclose)
@@ -97,7 +98,7 @@ class TokenGuard:
         if isinstance(claims, Fault):
             raise NotAuthenticated(Code.INVALID_TOKEN)
         async with self._patience():
-            access = await self.engine.judge(claims)
+            access = await self.engine.liveness.judge(claims)
             if access is Access.LIVE:
                 return identity_in(claims)
             reason = await self.engine.why(claims.sub, claims.sid) if access is Access.ENDED else None

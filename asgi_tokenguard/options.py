@@ -34,6 +34,8 @@ _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 FRESH: Final = 300
 # A script that logs in each minute would pile up 21,600 sessions in the 15 days of an idle lifetime (P60).
 MAX_SESSIONS: Final = 100
+# A second passes between a click on "log out everywhere" and the next look at the other screen.
+STALENESS: Final = 1.0
 # Schemes of Authorization that people write alone.
 _SCHEMES: Final = frozenset({"bearer", "basic", "token", "jwt", "dpop"})
 # Names that mean something else to servers, proxies or us.
@@ -71,6 +73,12 @@ class GuardOptions(TypedDict, total=False):
     """Prefix of all keys in Redis.  Default: `"tg"`."""
     timeout: float
     """Seconds that one request waits for Redis before it is answered 503.  Default: 1."""
+    cache: bool
+    """Whether a token that was live within *staleness* is served without asking Redis.  Default: True."""
+    staleness: float
+    """Seconds after which a revocation counts at the latest, whatever fails; normally it takes milliseconds.  Default: 1."""
+    strict: Iterable[str]
+    """Paths where every request asks Redis.  Default: none."""
     public: Iterable[str]
     """Paths where credentials are not looked at: `/login`, `/logout`, `/static/*`.  Default: none."""
     optional: Iterable[str]
@@ -113,6 +121,9 @@ class Settings:
     redis: str | Redis = field(repr=False)  # a URL holds a password
     namespace: str
     timeout: float
+    cache: bool
+    staleness: float
+    strict: Patterns | None  # None: no path
     paths: Paths
     lifetimes: Lifetimes
     cookie: RefreshCookie
@@ -153,6 +164,9 @@ def settle(options: Mapping[str, Any]) -> Settings:
         redis=options["redis"],
         namespace=_namespace(options.get("namespace", "tg")),
         timeout=_timeout(options.get("timeout", 1.0)),
+        cache=_boolean("cache", options.get("cache", True)),
+        staleness=_staleness(options.get("staleness", STALENESS)),
+        strict=_strict(options.get("strict", ())),
         paths=paths,
         lifetimes=_instance("lifetimes", options.get("lifetimes", Lifetimes()), Lifetimes),
         cookie=_instance("cookie", options.get("cookie", RefreshCookie()), RefreshCookie),
@@ -201,9 +215,7 @@ def _instance(option: str, value: object, kind: type[T]) -> T:
 
 
 def _paths(options: Mapping[str, Any]) -> Paths:
-    required = options.get("required", True)
-    if not isinstance(required, bool):
-        raise ConfigurationError("required", f"{required!r} is no boolean", "write True or False")
+    required = _boolean("required", options.get("required", True))
     optional = Patterns.parse("optional", options.get("optional", ()))
     if not required and (optional.exact or optional.prefixes):
         raise ConfigurationError("optional", "with required=False every path is optional", "drop one of the two")
@@ -247,6 +259,25 @@ def _timeout(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 60:  # noqa: PLR2004 (a minute is an outage)
         raise ConfigurationError("timeout", f"{value!r} is out of range", "give seconds, above 0 and up to 60")
     return float(value)
+
+
+def _staleness(value: object) -> float:
+    # Below a twentieth of a second each process would ask for 80 leases a second; above a minute it is no bound to rely on.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.05 <= value <= 60:  # noqa: PLR2004
+        remedy = "give seconds from 0.05 to 60, or cache=False to ask Redis each time"
+        raise ConfigurationError("staleness", f"{value!r} is out of range", remedy)
+    return float(value)
+
+
+def _strict(value: object) -> Patterns | None:
+    patterns = Patterns.parse("strict", value)
+    return patterns if patterns.exact or patterns.prefixes else None
+
+
+def _boolean(option: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(option, f"{value!r} is no boolean", "write True or False")
+    return value
 
 
 def _access_header(value: object) -> tuple[bytes, str | None]:

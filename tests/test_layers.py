@@ -33,6 +33,7 @@ LAYERS = [
     ["store"],
     ["judgement", "parcels"],
     ["background"],
+    ["liveness"],
     ["engine"],
     ["freshness"],
     ["auth", "guard"],

@@ -28,21 +28,31 @@ _SIGNS: Final = {
 }
 
 
-def access_token(headers: RawHeaders, settings: Settings) -> str | None:
+def access_field(headers: RawHeaders, settings: Settings) -> bytes | None:
     """
-    The token in the access header: None where there is none, possibly garbage.
+    The value of the access header as it came; None where there is none.
 
     Raises `DuplicateCredentials` for two such headers: proxies and frameworks differ in which of the two they believe (I4).
     """
     found: bytes | None = None
+    wanted = settings.access_header
     for name, value in headers:
-        if name == settings.access_header:
+        if name == wanted:
             if found is not None:
                 raise DuplicateCredentials
             found = value
-    if found is None:
-        return None
-    text = found.decode("latin-1")
+    return found
+
+
+def access_token(headers: RawHeaders, settings: Settings) -> str | None:
+    """The token in the access header: None where there is none, possibly garbage; raises `DuplicateCredentials`."""
+    field = access_field(headers, settings)
+    return None if field is None else token_in(field, settings)
+
+
+def token_in(field: bytes, settings: Settings) -> str | None:
+    """The token in the value of the access header; None where that is of another scheme."""
+    text = field.decode("latin-1")
     if settings.access_scheme is None:
         return text.strip(" ")
     # RFC 9110 section 11.1: the scheme's case does not matter.  Another scheme is somebody else's credential.

@@ -60,6 +60,15 @@ class Exchange:
         self._pending: gate.Pending | None = None
 
     async def run(self, app: ASGIApp, receive: Receive) -> None:
+        try:
+            identity = gate.known(self._scope, self._engine)
+        except Refusal as refusal:
+            await responses.answer(refusal, self._send)
+            return
+        if identity is not None:
+            enter(self._scope, self, identity)
+            await self._serve(app, receive)
+            return
         mounted = endpoints.find(self._scope, self._engine.settings) if gate.is_mounted(self._scope, self._engine) else None
         try:
             admission = await self._admission(mounted)

@@ -47,6 +47,12 @@ class Patterns:
     def match(self, path: str) -> bool:
         return path in self.exact or path.startswith(self.prefixes)
 
+    def may_match(self, path: str, raw_path: bytes | None, root_path: str) -> bool:
+        """Whether *path* matches, or somebody could read it as one that does: for patterns that close, not open."""
+        if self.match(path) or self.match(below_root(path, root_path)):
+            return True
+        return is_odd(path, raw_path) or is_misplaced(path, raw_path, root_path)
+
     def opens(self, path: str, raw_path: bytes | None, root_path: str) -> bool:
         """Whether *path* matches, and nobody could read it differently."""
         return self.match(below_root(path, root_path)) and not (
@@ -69,11 +75,14 @@ class Paths:
 
     def openness(self, path: str, raw_path: bytes | None = None, root_path: str = "") -> Openness:
         """The openness of the decoded *path*; *raw_path* shows what decoding and routers have hidden."""
-        if self.public.opens(path, raw_path, root_path):
+        below = below_root(path, root_path) if root_path else path
+        if self.public.match(below) and self.public.opens(path, raw_path, root_path):
             return Openness.PUBLIC
-        if self.required and self.optional.opens(path, raw_path, root_path):
+        if not self.required:
             return Openness.OPTIONAL
-        return self.fallback
+        if self.optional.match(below) and self.optional.opens(path, raw_path, root_path):
+            return Openness.OPTIONAL
+        return Openness.REQUIRED
 
 
 def mount_point(value: object, patterns: Mapping[str, Patterns]) -> str | None:

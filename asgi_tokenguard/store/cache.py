@@ -18,6 +18,8 @@ V = TypeVar("V")
 MOST_ENTRIES: Final = 65_536
 # Claims are up to 4 KB of JSON, which can be thirty times as much in memory: the entries alone are no bound.
 MOST_BYTES: Final = 128 * 2**20
+# One token has many headers (`bearer`, `BEARER`, blanks): who sends them all pushes out nobody but themselves.
+MOST_OF_ONE_USER: Final = 256
 # A verdict, its keys in two tables, and the tables' share: `benchmarks/capacity.py` prints what an entry really takes.
 FRAME: Final = 700
 
@@ -41,7 +43,7 @@ class Reading:
 
 class VerdictCache(Generic[V]):
     """
-    Verdicts by whole token, of one event loop; every step takes the same time, however many there are.
+    Verdicts by the whole value of the access header, of one event loop; every step takes the same time, however many there are.
 
     The channel (`tracking.py`) arms it, says until when it is trusted, and drops what has changed.
     """
@@ -53,20 +55,20 @@ class VerdictCache(Generic[V]):
         self.size = 0
         self._most_entries = most_entries
         self._most_bytes = most_bytes
-        self._verdicts: dict[str, Verdict[V]] = {}
-        self._tokens: dict[bytes, set[str]] = {}
+        self._verdicts: dict[bytes, Verdict[V]] = {}
+        self._fields: dict[bytes, set[bytes]] = {}
         self._readings: dict[bytes, set[Reading]] = {}
 
     def __len__(self) -> int:
         return len(self._verdicts)
 
-    def get(self, token: str, now: float) -> V | None:
-        """What was found out about *token*; None where it has to be asked (again)."""
-        verdict = self._verdicts.get(token)
+    def get(self, field: bytes, now: float) -> V | None:
+        """What was found out about *field*; None where it has to be asked (again)."""
+        verdict = self._verdicts.get(field)
         if verdict is None or now >= self.trusted_until:
             return None
         if now >= verdict.deadline:
-            self._drop(token, verdict)
+            self._drop(field, verdict)
             return None
         return verdict.value
 
@@ -89,16 +91,21 @@ class VerdictCache(Generic[V]):
             if not others:
                 del self._readings[reading.key]
 
-    def put(self, reading: Reading, token: str, value: V, deadline: float, size: int) -> None:
+    def put(self, reading: Reading, field: bytes, value: V, deadline: float, size: int) -> None:
         """Keep what *reading* found out until *deadline*, unless its key has changed since it began."""
         if reading.is_stale or not self.is_armed:
             return
-        old = self._verdicts.get(token)
+        old = self._verdicts.get(field)
         if old is not None:
-            self._drop(token, old)
-        verdict = Verdict(value, deadline, reading.key, size + sys.getsizeof(token) + FRAME)
-        self._verdicts[token] = verdict
-        self._tokens.setdefault(reading.key, set()).add(token)
+            self._drop(field, old)
+        fields = self._fields.setdefault(reading.key, set())
+        if len(fields) >= MOST_OF_ONE_USER:
+            some = next(iter(fields))
+            self._drop(some, self._verdicts[some])
+            fields = self._fields.setdefault(reading.key, set())
+        verdict = Verdict(value, deadline, reading.key, size + sys.getsizeof(field) + FRAME)
+        self._verdicts[field] = verdict
+        fields.add(field)
         self.size += verdict.size
         # The oldest goes first: it is the next to expire, and a list in order of use would cost the warm path a write.
         while len(self._verdicts) > self._most_entries or self.size > self._most_bytes:
@@ -107,8 +114,8 @@ class VerdictCache(Generic[V]):
 
     def changed(self, key: bytes) -> None:
         """Somebody has changed the sessions of this user: what is known and what is being read is of the past."""
-        for token in self._tokens.pop(key, ()):
-            self.size -= self._verdicts.pop(token).size
+        for field in self._fields.pop(key, ()):
+            self.size -= self._verdicts.pop(field).size
         for reading in self._readings.get(key, ()):
             reading.is_stale = True
 
@@ -125,19 +132,19 @@ class VerdictCache(Generic[V]):
     def forget(self) -> None:
         """All may have changed (`FLUSHALL`)."""
         self._verdicts.clear()
-        self._tokens.clear()
+        self._fields.clear()
         self.size = 0
         for readings in self._readings.values():
             for reading in readings:
                 reading.is_stale = True
 
-    def _drop(self, token: str, verdict: Verdict[V]) -> None:
-        del self._verdicts[token]
+    def _drop(self, field: bytes, verdict: Verdict[V]) -> None:
+        del self._verdicts[field]
         self.size -= verdict.size
-        tokens = self._tokens[verdict.key]
-        tokens.discard(token)
-        if not tokens:
-            del self._tokens[verdict.key]
+        fields = self._fields[verdict.key]
+        fields.discard(field)
+        if not fields:
+            del self._fields[verdict.key]
 
 
 def size_of(value: object) -> int:

@@ -38,5 +38,9 @@ class RedisClock:
         """Take the reply of TIME: seconds and microseconds."""
         self.sync(int(reply[0]) * 1000 + int(reply[1]) // 1000)
 
+    def monotonic_at(self, redis_ms: int) -> float:
+        """When our monotonic clock will show what Redis's shows at *redis_ms*."""
+        return (redis_ms - self._offset_ms) / 1000
+
     def now_ms(self) -> int:
         return int(self.monotonic() * 1000 + self._offset_ms)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from redis.exceptions import ConnectionError, NoScriptError, RedisError  # noqa: A004 (redis-py's own)
 
@@ -18,6 +20,8 @@ from asgi_tokenguard.core.sessions import began_at
 from asgi_tokenguard.errors import Code, StoreUnavailable
 from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
+from asgi_tokenguard.store.batch import Batch, Question
+from asgi_tokenguard.store.caches import Caches
 from asgi_tokenguard.store.clock import RedisClock
 from asgi_tokenguard.store.connect import Connector
 from asgi_tokenguard.store.embedded import EmbeddedServerError
@@ -25,6 +29,8 @@ from asgi_tokenguard.store.keyspace import place_key, session_key, tombstone_key
 from asgi_tokenguard.store.patience import Outage, Patience
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from redis.asyncio import Redis
 
 logger = logging.getLogger("asgi_tokenguard")
@@ -54,6 +60,7 @@ class RedisStore:
         self._outage = Outage()
         self._timeout = timeout
         self._connector = Connector(source, timeout)
+        self._batches: WeakKeyDictionary[AbstractEventLoop, Batch] = WeakKeyDictionary()
         self._namespace = namespace
         self._lifetimes = lifetimes
 
@@ -72,22 +79,46 @@ class RedisStore:
     async def aclose(self) -> None:
         await self._connector.aclose()
 
+    def caches(self, staleness: float) -> Caches:
+        """Caches of verdicts that hear of every change here."""
+        client, clock = self._connector.client, self.clock
+        return Caches(client, namespace=self._namespace, staleness=staleness, monotonic=clock.monotonic)
+
+    def key_of(self, subject: str) -> bytes:
+        """The key whose every change concerns the sessions of *subject*."""
+        return session_key(self._namespace, subject).encode()
+
     async def check(self, subject: str, sid: str) -> Record | None:
-        """The record as it stands: one plain read."""
-        key = session_key(self._namespace, subject)
-
-        async def read(client: Any) -> Any:
-            if not self.clock.is_stale:
-                return await client.execute_command("HGET", key, sid)
-            pipeline = client.pipeline(transaction=False)
-            pipeline.execute_command("HGET", key, sid)
-            pipeline.execute_command("TIME")
-            raw, time = await pipeline.execute()
-            self.clock.sync_time(time)
-            return raw
-
-        raw = await self._read(read)
+        """The record as it stands: one plain read, sent with all others of this tick."""
+        raw = await self._batch().read(session_key(self._namespace, subject), sid)
         return None if raw is None else self._record(sid, raw)
+
+    def _batch(self) -> Batch:
+        loop = asyncio.get_running_loop()
+        batch = self._batches.get(loop)
+        if batch is None:
+            batch = self._batches[loop] = Batch(self._fields)
+        return batch
+
+    async def _fields(self, questions: list[Question]) -> list[bytes | None]:
+        async def read(client: Any) -> Any:
+            if len(questions) == 1 and not self.clock.is_stale:
+                return [await client.execute_command("HGET", *questions[0])]
+            pipeline = client.pipeline(transaction=False)
+            for question in questions:
+                pipeline.execute_command("HGET", *question)
+            pipeline.execute_command("TIME")
+            *found, time = await pipeline.execute()
+            self.clock.sync_time(time)
+            return found
+
+        # Bounded like a request, which waits for it no longer than that.
+        try:
+            async with asyncio.timeout(self._timeout):
+                found: list[bytes | None] = await self._read(read)
+        except TimeoutError as error:
+            raise StoreUnavailable from error
+        return found
 
     async def reason(self, subject: str, sid: str) -> Code | None:
         """Why *sid* is over, where a tombstone tells it: one plain read."""

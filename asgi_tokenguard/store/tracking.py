@@ -89,9 +89,9 @@ class Channel:
         self._sent.clear()
         try:
             async with asyncio.timeout(PATIENCE * self._staleness):
-                await connection.connect()
+                await connection.connect()  # type: ignore[no-untyped-call]
                 # redis-py has no public way to hear pushes of a connection; pinned by tests/store/test_tracking.py.
-                connection._parser.set_invalidation_push_handler(self._pushed)  # noqa: SLF001
+                connection._parser.set_invalidation_push_handler(self._pushed)  # type: ignore[attr-defined]  # noqa: SLF001
                 await connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", self._prefix)
                 while await connection.read_response(push_request=True) is None:
                     pass

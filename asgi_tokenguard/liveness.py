@@ -1,0 +1,88 @@
+"""Whether access tokens are live: asked of Redis once, then known for as long as nobody could have changed it unheard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from asgi_tokenguard.core.decisions import Access
+from asgi_tokenguard.parcels import Identity, identity_in
+from asgi_tokenguard.store.cache import size_of
+
+if TYPE_CHECKING:
+    from asgi_tokenguard.core.claims import AccessClaims
+    from asgi_tokenguard.core.lifetimes import Lifetimes
+    from asgi_tokenguard.store.cache import Reading
+    from asgi_tokenguard.store.caches import Caches
+    from asgi_tokenguard.store.redis import RedisStore
+
+
+class Liveness:
+    """
+    Judges access tokens whose signature is verified.
+
+    *caches* is None where every request is to ask Redis.
+    """
+
+    def __init__(self, store: RedisStore, caches: Caches | None, lifetimes: Lifetimes, monotonic: Callable[[], float]) -> None:
+        self._store = store
+        self._caches = caches
+        self._idle = lifetimes.idle
+        self._monotonic = monotonic
+
+    def known(self, field: bytes) -> Identity | None:
+        """Whose the token in *field* is, where it was live within the bound; None where it has to be verified and asked."""
+        if self._caches is None:
+            return None
+        found: Identity | None = self._caches.here().get(field, self._monotonic())
+        return found
+
+    async def judge(self, claims: AccessClaims, field: bytes | None = None) -> Access:
+        """
+        Whether a genuine access token is live, and if not, why; a live one makes its generation seen.
+
+        Asks Redis.  What it finds out is kept for *field*, the value of the header in which the token came.
+        """
+        clock = self._store.clock
+        # What is over is not worth a round trip; where our clock has drifted, the rotation script still has the last word.
+        if clock.is_synced and clock.now_ms() // 1000 >= claims.exp:
+            return Access.EXPIRED
+        cache = None if self._caches is None or field is None else self._caches.here()
+        reading = None if cache is None else cache.begin(self._store.key_of(claims.sub))
+        try:
+            return await self._ask(claims, field, reading)
+        finally:
+            if cache is not None and reading is not None:
+                cache.end(reading)
+
+    async def _ask(self, claims: AccessClaims, field: bytes | None, reading: Reading | None) -> Access:
+        record = await self._store.check(claims.sub, claims.sid)
+        now = self._store.clock.now_ms() // 1000
+        if now >= claims.exp:
+            return Access.EXPIRED
+        if record is None or now >= record.head.ends_at(self._idle):
+            return Access.ENDED
+        head = record.head
+        if (head.gen, head.access_jti) != (claims.gen, claims.jti):
+            return Access.SUPERSEDED
+        if head.seen:
+            self._keep(claims, field, reading, min(claims.exp, head.ends_at(self._idle)))
+            return Access.LIVE
+        # This verdict is not kept: the mark is a change of the user's key, of which the channel tells.
+        if await self._store.see(claims.sub, claims.sid, gen=claims.gen, access_jti=claims.jti):
+            return Access.LIVE
+        return Access.SUPERSEDED
+
+    def _keep(self, claims: AccessClaims, field: bytes | None, reading: Reading | None, ends: int) -> None:
+        if self._caches is None or field is None:
+            return
+        if reading is None:  # nobody listened when the question was asked; from now on somebody does
+            self._caches.listen()
+            return
+        deadline = self._store.clock.monotonic_at(ends * 1000)
+        self._caches.here().put(reading, field, identity_in(claims), deadline, size_of(claims.claims))
+
+    async def aclose(self) -> None:
+        """Stop to listen in this event loop."""
+        if self._caches is not None:
+            await self._caches.aclose()
