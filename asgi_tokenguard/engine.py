@@ -63,7 +63,7 @@ class Engine:
             monotonic=monotonic,
         )
         caches = self.store.caches(settings.staleness) if settings.cache else None
-        self.liveness = Liveness(self.store, caches, settings.lifetimes, monotonic)
+        self.liveness = Liveness(self.store, caches, settings.lifetimes)
         share = getattr(settings.locator, "share", None)
         if share is not None:
             share(RedisPlaceCache(self.store))

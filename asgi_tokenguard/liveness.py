@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from asgi_tokenguard.core.decisions import Access
@@ -24,17 +23,17 @@ class Liveness:
     *caches* is None where every request is to ask Redis.
     """
 
-    def __init__(self, store: RedisStore, caches: Caches | None, lifetimes: Lifetimes, monotonic: Callable[[], float]) -> None:
+    def __init__(self, store: RedisStore, caches: Caches | None, lifetimes: Lifetimes) -> None:
         self._store = store
+        self._clock = store.clock
         self._caches = caches
         self._idle = lifetimes.idle
-        self._monotonic = monotonic
 
     def known(self, field: bytes) -> Identity | None:
         """Whose the token in *field* is, where it was live within the bound; None where it has to be verified and asked."""
         if self._caches is None:
             return None
-        found: Identity | None = self._caches.here().get(field, self._monotonic())
+        found: Identity | None = self._caches.here().get(field, self._clock.monotonic())
         return found
 
     async def judge(self, claims: AccessClaims, field: bytes | None = None) -> Access:
@@ -43,7 +42,7 @@ class Liveness:
 
         Asks Redis.  What it finds out is kept for *field*, the value of the header in which the token came.
         """
-        clock = self._store.clock
+        clock = self._clock
         # What is over is not worth a round trip; where our clock has drifted, the rotation script still has the last word.
         if clock.is_synced and clock.now_ms() // 1000 >= claims.exp:
             return Access.EXPIRED
@@ -57,7 +56,7 @@ class Liveness:
 
     async def _ask(self, claims: AccessClaims, field: bytes | None, reading: Reading | None) -> Access:
         record = await self._store.check(claims.sub, claims.sid)
-        now = self._store.clock.now_ms() // 1000
+        now = self._clock.now_ms() // 1000
         if now >= claims.exp:
             return Access.EXPIRED
         if record is None or now >= record.head.ends_at(self._idle):
@@ -79,7 +78,7 @@ class Liveness:
         if reading is None:  # nobody listened when the question was asked; from now on somebody does
             self._caches.listen()
             return
-        deadline = self._store.clock.monotonic_at(ends * 1000)
+        deadline = self._clock.monotonic_at(ends * 1000)
         self._caches.here().put(reading, field, identity_in(claims), deadline, size_of(claims.claims))
 
     async def aclose(self) -> None:

@@ -60,11 +60,7 @@ class Exchange:
         self._pending: gate.Pending | None = None
 
     async def run(self, app: ASGIApp, receive: Receive) -> None:
-        try:
-            identity = gate.known(self._scope, self._engine)
-        except Refusal as refusal:
-            await responses.answer(refusal, self._send)
-            return
+        identity = gate.known(self._scope, self._engine)
         if identity is not None:
             enter(self._scope, self, identity)
             await self._serve(app, receive)

@@ -121,7 +121,7 @@ def known(scope: Scope, engine: Engine) -> Identity | None:
 
     This is the way of nearly every request.  None sends it the long way, where each question is asked in its turn.
     """
-    field = credentials.access_field(scope["headers"], engine.settings)
+    field = credentials.sole_access_field(scope["headers"], engine.settings)
     if field is None:
         return None
     identity = engine.liveness.known(field)

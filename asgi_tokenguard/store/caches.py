@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+    from asgi_tokenguard.store.clock import RedisClock
+
 
 class Caches:
     """
@@ -23,13 +25,11 @@ class Caches:
     request never pays for one.
     """
 
-    def __init__(
-        self, client: Callable[[], Awaitable[Redis]], *, namespace: str, staleness: float, monotonic: Callable[[], float]
-    ) -> None:
+    def __init__(self, client: Callable[[], Awaitable[Redis]], clock: RedisClock, *, namespace: str, staleness: float) -> None:
         self._client = client
         self._namespace = namespace
         self._staleness = staleness
-        self._monotonic = monotonic
+        self._clock = clock
         self._caches: dict[AbstractEventLoop, VerdictCache[Any]] = {}
         self._channels: dict[AbstractEventLoop, Task[None]] = {}
 
@@ -49,9 +49,9 @@ class Caches:
             channel = Channel(
                 self.here(),
                 self._client,
+                self._clock,
                 namespace=self._namespace,
                 staleness=self._staleness,
-                monotonic=self._monotonic,
             )
             self._channels[loop] = loop.create_task(channel.run(), name="asgi_tokenguard channel")
 

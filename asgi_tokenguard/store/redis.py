@@ -81,8 +81,7 @@ class RedisStore:
 
     def caches(self, staleness: float) -> Caches:
         """Caches of verdicts that hear of every change here."""
-        client, clock = self._connector.client, self.clock
-        return Caches(client, namespace=self._namespace, staleness=staleness, monotonic=clock.monotonic)
+        return Caches(self._connector.client, self.clock, namespace=self._namespace, staleness=staleness)
 
     def key_of(self, subject: str) -> bytes:
         """The key whose every change concerns the sessions of *subject*."""

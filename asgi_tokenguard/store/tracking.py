@@ -26,6 +26,8 @@ from asgi_tokenguard.store.embedded import EmbeddedServerError
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from asgi_tokenguard.store.clock import RedisClock
+
 logger = logging.getLogger("asgi_tokenguard")
 
 # A lease is asked for four times within the bound: one answer may be late by three quarters of it before trust lapses.
@@ -49,17 +51,17 @@ class Channel:
         self,
         cache: VerdictCache[Any],
         client: Callable[[], Awaitable[Redis]],
+        clock: RedisClock,
         *,
         namespace: str,
         staleness: float,
-        monotonic: Callable[[], float],
     ) -> None:
         self._cache = cache
         self._client = client
         self._prefix = f"{namespace}:s:"
         self._lease_key = f"{namespace}:lease"
         self._staleness = staleness
-        self._monotonic = monotonic
+        self._clock = clock
         self._sent: deque[float] = deque()
         self._failures = 0
         self._told = False
@@ -103,9 +105,9 @@ class Channel:
 
     async def _lease(self, connection: Any, command: tuple[str | int, ...]) -> None:
         while True:
-            if self._sent and self._monotonic() - self._sent[0] > PATIENCE * self._staleness:
+            if self._sent and self._clock.monotonic() - self._sent[0] > PATIENCE * self._staleness:
                 raise ConnectionError("no lease was answered")
-            self._sent.append(self._monotonic())
+            self._sent.append(self._clock.monotonic())
             await connection.send_command(*command)
             await asyncio.sleep(self._staleness / LEASES)
 
