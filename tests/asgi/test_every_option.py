@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 import warnings
@@ -9,6 +10,7 @@ import warnings
 import pytest
 import redis.asyncio
 from support.actors import COOKIE, METADATA, OWN, Browser
+from support.apps import plain_app
 from support.forge import claims_of, digest_of, header_of
 from support.server import RedisServer
 from support.stage import answer, carried, staged, who
@@ -23,6 +25,8 @@ from asgi_tokenguard import (
     Place,
     RefreshCookie,
     RiskPolicy,
+    TokenGuard,
+    TokenGuardMiddleware,
     get_auth,
 )
 from asgi_tokenguard.core.risk import change_of_device
@@ -357,6 +361,53 @@ async def test_endpoints_are_mounted_below_their_prefix_and_off_by_default(stage
                 assert path.startswith(prefix) == (not where.handlers.calls[path])
         await (await off.logged_in()).get("/auth/sessions")
         assert 1 == off.handlers.calls["/auth/sessions"]
+
+
+async def test_cache_serves_what_was_live_a_moment_ago_and_can_be_turned_off(stage):
+    async with stage() as on, stage(cache=False) as off:
+        assert (0, 5) == (await reads_of_five(on, "/me"), await reads_of_five(off, "/me"))
+
+
+async def test_strict_paths_ask_redis_each_time(stage):
+    async with stage(strict=["/admin/*"]) as where:
+        assert (0, 5) == (await reads_of_five(where, "/me"), await reads_of_five(where, "/admin/x"))
+        # Whatever somebody might read as one of them as well.
+        for path in ("/x/../admin/x", "/admin//x", "//admin/x"):
+            assert 5 == await reads_of_five(where, path), path
+
+
+async def test_staleness_bounds_how_long_a_verdict_is_served_unheard_of(options):
+    """The process still hears nothing of a server that stands still: after so many seconds it has to ask."""
+    for staleness, after, expected in ((0.2, 0.4, 503), (5, 0.4, 200)):
+        own = RedisServer(travel=False).start()
+        guard = TokenGuard(**options | {"redis": own.url, "staleness": staleness, "timeout": 0.3}, public=["/login"])
+        try:
+            async with guard:
+                app = TokenGuardMiddleware(plain_app, guard=guard)
+                token = (await call(app, "POST", "/login", METADATA["bare"].items())).new_token
+                while not guard.engine.liveness.known(f"Bearer {token}".encode()):
+                    assert 200 == (await call(app, "GET", "/me", bearer(token))).status
+                    await asyncio.sleep(0.02)
+                own.freeze()
+                await asyncio.sleep(after)
+                assert expected == (await call(app, "GET", "/me", bearer(token))).status
+                own.thaw()
+        finally:
+            own.close()
+
+
+async def reads_of_five(where, path):
+    """What five requests for *path* read from Redis, once the token is known."""
+    tab = await where.logged_in()
+    headers = {"authorization": f"Bearer {tab.token}"}
+    while not where.guard.engine.liveness.known(headers["authorization"].encode()) and where.options.get("cache", True):
+        assert 200 == (await call(where.app, "GET", "/me", headers.items())).status
+        await asyncio.sleep(0.02)
+    await call(where.app, "GET", "/me", headers.items())  # without a cache: the first use is written down
+    before = where.commands()
+    for _ in range(5):
+        assert 200 == (await call(where.app, "GET", path, headers.items())).status
+    return (where.commands() - before)["hget"]
 
 
 def test_no_option_is_left_out():

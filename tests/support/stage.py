@@ -18,8 +18,8 @@ from support.clock import TravelClock
 from support.wire import Answer
 
 Handler = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
-# What opening a connection, looking at the counters and moving the clock cost.
-_UPKEEP = {"hello", "client|setinfo", "info", "ping", "select"}
+# What opening a connection, the channel of changes, looking at the counters and moving the clock cost.
+_UPKEEP = {"hello", "client|setinfo", "client|tracking", "info", "ping", "select"}
 
 
 async def answer(
