@@ -1,0 +1,221 @@
+"""
+The hard bound: whatever fails, no token that was revoked at T is served after T + staleness (section 5).
+
+Each test prints the longest that a revoked token was still known; `pytest -s` shows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+import redis
+from support.server import RedisServer
+
+from asgi_tokenguard import TokenGuard
+
+STALENESS = 0.5
+# The bound itself has none: it is compared on this process's own clock.  This is what a look at that clock takes.
+TICK = 0.02
+SECRET = "a secret of more than thirty-two bytes, for tests only"
+
+
+@pytest.fixture
+def own() -> Iterator[RedisServer]:
+    server = RedisServer(port=True, travel=False).start()
+    yield server
+    server.close()
+
+
+class Wire:
+    """A way to the server that can be cut without a word: nothing arrives, nothing is closed."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._open = asyncio.Event()
+        self._open.set()
+        self._pumps: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    def cut(self) -> None:
+        self._open.clear()
+
+    def mend(self) -> None:
+        self._open.set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._to)
+        for source, sink in ((reader, back), (there, writer)):
+            task = asyncio.ensure_future(self._pump(source, sink))
+            self._pumps.add(task)
+            task.add_done_callback(self._pumps.discard)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65_536):
+            await self._open.wait()
+            sink.write(data)
+        sink.close()
+
+    async def close(self) -> None:
+        for task in list(self._pumps):
+            task.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+
+
+@asynccontextmanager
+async def wire_to(server: RedisServer) -> AsyncIterator[Wire]:
+    wire = Wire(server.port)
+    listener = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
+    wire.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield wire
+    finally:
+        listener.close()
+        await wire.close()
+
+
+class Holder:
+    """Somebody whose token a process knows."""
+
+    def __init__(self, guard: TokenGuard, token: str) -> None:
+        self.liveness = guard.engine.liveness
+        self.claims = guard.engine.codec.read_access(token)
+        self.field = f"Bearer {token}".encode()
+
+    @property
+    def is_served(self) -> bool:
+        return self.liveness.known(self.field) is not None
+
+    async def settle(self) -> Holder:
+        deadline = time.monotonic() + 10
+        while not self.is_served:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the token never became known")
+            await self.liveness.judge(self.claims, self.field)
+            await asyncio.sleep(0.01)
+        return self
+
+    async def served_for(self, since: float) -> float:
+        """How long after *since* the token was last served; watched for two bounds."""
+        last = since
+        while time.monotonic() - since < 2 * STALENESS + 0.2:
+            if self.is_served:
+                last = time.monotonic()
+            await asyncio.sleep(0.001)
+        return last - since
+
+
+@asynccontextmanager
+async def a_process(port: int) -> AsyncIterator[TokenGuard]:
+    guard = TokenGuard(secret=SECRET, redis=f"redis://127.0.0.1:{port}", staleness=STALENESS, timeout=1)
+    async with guard:
+        yield guard
+
+
+def revoke_directly(server: RedisServer) -> float:
+    """Somebody else's revocation, past every wire of ours; the moment at which it counted."""
+    with redis.Redis(unix_socket_path=str(server.socket)) as client:
+        client.flushall()
+    return time.monotonic()
+
+
+def report(fault: str, longest: float) -> None:
+    longest_ms, allowed = longest * 1000, STALENESS * 1000
+    print(f"{fault}: a revoked token was served for {longest_ms:.1f} ms at the longest, {allowed:.0f} allowed")  # noqa: T201
+    assert longest <= STALENESS + TICK
+
+
+async def test_the_way_to_the_server_is_cut_without_a_word(own):
+    """No push arrives, and no error either.  At any moment between two leases."""
+    longest = 0.0
+    async with wire_to(own) as wire, a_process(wire.port) as guard:
+        for number in range(6):
+            holder = await Holder(guard, (await guard.login(f"user-{number}")).access_token).settle()
+            await asyncio.sleep(number * STALENESS / 24)
+            wire.cut()
+            since = await asyncio.to_thread(revoke_directly, own)
+            assert holder.is_served  # nobody has told; else this test would show nothing
+            longest = max(longest, await holder.served_for(since))
+            wire.mend()
+    report("cut silently", longest)
+    assert longest > STALENESS / 4
+
+
+async def test_the_server_stands_still(own):
+    """Frozen, it revokes nothing; what it had pushed is in nobody's hands yet."""
+    async with a_process(own.port) as guard:
+        holder = await Holder(guard, (await guard.login("user-1")).access_token).settle()
+        own.freeze()
+        longest = await holder.served_for(time.monotonic())
+        own.thaw()
+        await holder.settle()
+    report("frozen", longest)
+
+
+async def test_the_event_loop_stands_still_for_three_seconds(own):
+    """The push lies unread in the socket; the first look at the clock afterwards must already refuse."""
+    async with a_process(own.port) as guard:
+        holder = await Holder(guard, (await guard.login("user-1")).access_token).settle()
+        revoked: list[float] = []
+        thread = threading.Thread(target=lambda: revoked.append(revoke_directly(own)))
+        thread.start()
+        time.sleep(3)
+        served_at_once = holder.is_served
+        thread.join()
+        longest = await holder.served_for(revoked[0])
+    assert not served_at_once
+    report("loop blocked", longest)
+
+
+@pytest.mark.parametrize("fault", ["restarted empty", "FLUSHALL", "CLIENT KILL", "eviction"])
+async def test_the_server_loses_sessions_or_the_channel(own, fault):
+    longest = 0.0
+    async with a_process(own.port) as guard:
+        for number in range(5):
+            holder = await Holder(guard, (await guard.login(f"user-{number}")).access_token).settle()
+            since = await asyncio.to_thread(FAULTS[fault], own)
+            longest = max(longest, await holder.served_for(since))
+    report(fault, longest)
+
+
+def restart(server: RedisServer) -> float:
+    server.kill()
+    since = time.monotonic()
+    server.start()
+    return since
+
+
+def kill_channel(server: RedisServer) -> float:
+    """The channel goes, and in the moment in which nobody listens the session does."""
+    with redis.Redis(unix_socket_path=str(server.socket)) as client:
+        tracking = [each["id"] for each in client.client_list() if "t" in each["flags"]]
+        pipeline = client.pipeline()
+        for number in tracking:
+            pipeline.execute_command("CLIENT", "KILL", "ID", number)
+        pipeline.flushall()
+        pipeline.execute()
+    return time.monotonic()
+
+
+def evict(server: RedisServer) -> float:
+    """Memory runs out under a policy that may drop sessions; `tokenguard doctor` will warn of it."""
+    with redis.Redis(unix_socket_path=str(server.socket)) as client:
+        client.config_set("maxmemory-policy", "allkeys-random")
+        client.config_set("maxmemory", "1")
+        for _ in range(50):
+            try:
+                client.set("more", "x")
+            except redis.ResponseError:
+                break
+        while client.dbsize():
+            time.sleep(0.001)
+        since = time.monotonic()
+        client.config_set("maxmemory", "0")
+    return since
+
+
+FAULTS = {"restarted empty": restart, "FLUSHALL": revoke_directly, "CLIENT KILL": kill_channel, "eviction": evict}

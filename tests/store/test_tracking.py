@@ -1,0 +1,166 @@
+"""The channel of changes, on a real server: what it hears, when it is trusted, and what it does without one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+from support.server import RedisServer
+
+from asgi_tokenguard import TokenGuard
+
+STALENESS = 0.4
+
+
+@pytest.fixture
+def own():
+    server = RedisServer(port=True, travel=False).start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def guard(own) -> AsyncIterator[TokenGuard]:
+    secret = "a secret of more than thirty-two bytes, for tests only"
+    async with TokenGuard(secret=secret, redis=own.url, staleness=STALENESS, timeout=2) as guard:
+        yield guard
+
+
+@pytest.fixture
+async def client(own) -> AsyncIterator[Redis]:
+    async with Redis.from_url(own.url) as client:
+        yield client
+
+
+class Known:
+    """A token that is asked about until it is known."""
+
+    def __init__(self, guard: TokenGuard, token: str) -> None:
+        self.liveness = guard.engine.liveness
+        self.claims = guard.engine.codec.read_access(token)
+        self.field = f"Bearer {token}".encode()
+
+    def is_known(self) -> bool:
+        return self.liveness.known(self.field) is not None
+
+    async def learn(self) -> None:
+        deadline = time.monotonic() + 10
+        while not self.is_known():
+            await self.liveness.judge(self.claims, self.field)
+            await asyncio.sleep(0.01)
+            if time.monotonic() > deadline:
+                raise AssertionError("it never was")
+
+    async def forgotten(self, within: float) -> float:
+        began = time.monotonic()
+        while self.is_known():
+            if time.monotonic() - began > within:
+                raise AssertionError(f"still known after {within} s")
+            await asyncio.sleep(0.001)
+        return time.monotonic() - began
+
+
+async def some(guard: TokenGuard, user: str = "user-1") -> Known:
+    known = Known(guard, (await guard.login(user)).access_token)
+    await known.learn()
+    return known
+
+
+@pytest.mark.parametrize(
+    "command", [("DEL",), ("PEXPIRE", 1), ("FLUSHALL",), ("FLUSHDB",), ("RENAME", "elsewhere"), ("UNLINK",)]
+)
+async def test_however_a_key_goes_it_is_heard_of(guard, client, command):
+    known = await some(guard)
+    (key,) = [key async for key in client.scan_iter("tg:s:*")]
+    name, *rest = command
+    await (client.execute_command(name) if name.startswith("FLUSH") else client.execute_command(name, key, *rest))
+    await known.forgotten(STALENESS / 2)
+
+
+async def test_trust_is_renewed_as_long_as_leases_are_answered(guard):
+    known = await some(guard)
+    for _ in range(30):
+        await asyncio.sleep(STALENESS / 10)
+        assert known.is_known()
+
+
+async def test_a_lost_channel_drops_all_and_a_new_one_is_trusted_again(guard, client):
+    known = await some(guard)
+    (channel,) = [each for each in await client.client_list() if "t" in each["flags"]]
+    await client.client_kill_filter(_id=channel["id"])
+    await known.forgotten(STALENESS / 2)
+    await known.learn()
+    (new,) = [each for each in await client.client_list() if "t" in each["flags"]]
+    assert channel["id"] != new["id"]
+
+
+async def test_what_was_known_before_the_loss_is_asked_again_after_it(guard, client):
+    """A change while nobody listened would have been missed."""
+    known = await some(guard)
+    cache = guard.engine.liveness._caches.here()
+    (channel,) = [each for each in await client.client_list() if "t" in each["flags"]]
+    await client.client_kill_filter(_id=channel["id"])
+    while cache.is_armed:
+        await asyncio.sleep(0.001)
+    assert 0 == len(cache)
+    await guard.revoke_all("user-1")
+    while not cache.is_armed:
+        await asyncio.sleep(0.001)
+    assert not known.is_known()
+
+
+async def test_a_restarted_empty_server_is_listened_to_again(own, guard):
+    known = await some(guard)
+    own.kill()
+    await known.forgotten(STALENESS)
+    own.start()
+    await some(guard, "user-2")
+    assert not known.is_known()
+
+
+async def test_a_server_that_forbids_tracking_is_asked_each_time_and_said_once(own, client, caplog):
+    """As a proxy or a managed service does; the guard works as it would with `cache=False`."""
+    await client.execute_command("ACL", "SETUSER", "plain", "on", ">pass", "~*", "+@all", "-client|tracking")
+    url = own.url.replace("redis://", "redis://plain:pass@")
+    secret = "a secret of more than thirty-two bytes, for tests only"
+    with caplog.at_level(logging.INFO, "asgi_tokenguard"):
+        async with TokenGuard(secret=secret, redis=url, timeout=2) as guard:
+            token = (await guard.login("user-1")).access_token
+            known = Known(guard, token)
+            for _ in range(20):
+                await guard.authenticate(token)
+                await known.liveness.judge(known.claims, known.field)
+                await asyncio.sleep(0.005)
+            assert not known.is_known()
+    said = [record for record in caplog.records if "CLIENT TRACKING" in record.getMessage()]
+    assert (1, logging.WARNING) == (len(said), said[0].levelno)
+    assert "pass" not in said[0].getMessage()
+
+
+async def test_a_push_of_an_unknown_shape_drops_everything(guard):
+    """redis-py logs what a handler raises and goes on: what is not understood must not be passed over."""
+    from asgi_tokenguard.store.cache import VerdictCache
+    from asgi_tokenguard.store.tracking import Channel
+
+    for message in ([b"invalidate"], [b"invalidate", None], [b"invalidate", b"tg:s:x"], []):
+        cache = VerdictCache()
+        cache.arm()
+        reading = cache.begin(b"tg:s:y")
+        await Channel(cache, None, guard.engine.store.clock, namespace="tg", staleness=1)._pushed(message)
+        assert reading.is_stale
+
+
+async def test_the_channel_ends_with_the_guard(own, client):
+    secret = "a secret of more than thirty-two bytes, for tests only"
+    async with TokenGuard(secret=secret, redis=own.url, timeout=2) as guard:
+        await some(guard)
+        assert 1 == len([each for each in await client.client_list() if "t" in each["flags"]])
+    for _ in range(100):
+        if not [each for each in await client.client_list() if "t" in each["flags"]]:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("its connection is still open")

@@ -1,0 +1,246 @@
+"""A token that is known costs no question, and nothing that has changed is ever served from what is known."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from redis.asyncio import Redis
+from support.stage import Stage, answer, staged
+from support.wire import call
+
+from asgi_tokenguard import TokenGuard, get_auth
+from asgi_tokenguard.core.decisions import Access
+from asgi_tokenguard.store.keyspace import session_key
+
+
+@pytest.fixture
+async def stage(options, clock):
+    async with staged(options, clock) as stage:
+        yield stage
+
+
+def field_of(tab) -> bytes:
+    return f"Bearer {tab.token}".encode()
+
+
+async def known(stage: Stage, tab) -> bool:
+    """Ask until the tab's token is served from what is known; False where that never comes."""
+    for _ in range(100):
+        if stage.guard.engine.liveness.known(field_of(tab)) is not None:
+            return True
+        await tab.get()
+        await asyncio.sleep(0.01)
+    return False
+
+
+async def forgotten(stage: Stage, tab) -> bool:
+    for _ in range(200):
+        if stage.guard.engine.liveness.known(field_of(tab)) is None:
+            return True
+        await asyncio.sleep(0.005)
+    return False
+
+
+async def test_a_known_token_asks_redis_nothing(stage):
+    tab = await stage.logged_in()
+    assert await known(stage, tab)
+    before = stage.commands()
+    for _ in range(50):
+        assert 200 == (await tab.get()).status
+    assert not stage.commands() - before
+
+
+async def test_the_first_use_of_a_generation_reaches_redis_and_is_not_kept(stage):
+    """It makes the generation seen; a process that had kept the token it minted would leave it unseen (section 4)."""
+    first = await stage.logged_in()
+    assert await known(stage, first)  # the channel is open now
+    tab = await stage.logged_in()
+    assert stage.guard.engine.liveness.known(field_of(tab)) is None
+    before = stage.commands()
+    assert 200 == (await tab.get()).status
+    assert 1 == (stage.commands() - before)["evalsha"]
+    assert stage.guard.engine.liveness.known(field_of(tab)) is None
+    assert (await stage.head(tab)).seen
+
+
+@pytest.mark.parametrize("how", ["revoke", "revoke_all", "claims", "by hand", "logout"])
+async def test_a_change_by_another_process_is_heard_within_moments(stage, how):
+    tab = await stage.logged_in()
+    (session,) = await stage.guard.sessions("user-1")
+    assert await known(stage, tab)
+    async with stage.another_process() as other:
+        if how == "revoke":
+            await other.revoke("user-1", session.id)
+        elif how == "revoke_all":
+            await other.revoke_all("user-1")
+        elif how == "claims":
+            await other.update_claims("user-1", {"role": "none"})
+        elif how == "logout":
+            await tab.post("/logout")
+        else:
+            async with Redis.from_url(stage.options["redis"]) as client:
+                await client.delete(session_key(stage.options["namespace"], "user-1"))
+    assert await forgotten(stage, tab)
+
+
+@pytest.mark.parametrize("how", ["revoke_all", "update_claims"])
+async def test_what_this_process_changes_it_does_not_wait_to_hear_of(stage, how):
+    for _ in range(20):
+        tab = await stage.logged_in()
+        assert await known(stage, tab)
+        await (stage.guard.revoke_all("user-1") if how == "revoke_all" else stage.guard.update_claims("user-1", {"a": 1}))
+        assert stage.guard.engine.liveness.known(field_of(tab)) is None
+
+
+async def test_the_other_users_stay_known(stage):
+    one, two = await stage.logged_in("user-1"), await stage.logged_in("user-2")
+    assert await known(stage, one)
+    assert await known(stage, two)
+    await stage.guard.revoke_all("user-2")
+    assert await forgotten(stage, two)
+    assert stage.guard.engine.liveness.known(field_of(one)) is not None
+
+
+async def test_a_token_is_known_no_longer_than_it_lasts(stage):
+    """Also where the lease is renewed all the time: what expires is pushed by nobody."""
+    tab = await stage.logged_in()
+    assert await known(stage, tab)
+    cache = stage.guard.engine.liveness._caches.here()
+    cache.trusted_until = float("inf")
+    claims = stage.guard.engine.codec.read_access(tab.token)
+    left = claims.exp - stage.clock.time()
+    stage.clock.advance(left - 2)
+    cache.trusted_until = float("inf")
+    assert stage.guard.engine.liveness.known(field_of(tab)) is not None
+    stage.clock.advance(3)
+    cache.trusted_until = float("inf")
+    assert stage.guard.engine.liveness.known(field_of(tab)) is None
+
+
+async def test_an_answer_that_was_under_way_when_its_user_was_revoked_is_not_kept(stage, monkeypatch):
+    """The read returns the live record, the revocation is pushed, and only then does the reader go on."""
+    tab = await stage.logged_in()
+    assert await known(stage, tab)
+    engine = stage.guard.engine
+    claims = engine.codec.read_access(tab.token)
+    check = engine.store.check
+
+    async def slow(*args):
+        record = await check(*args)
+        await stage.guard.revoke_all("user-1")
+        await asyncio.sleep(0.05)
+        return record
+
+    monkeypatch.setattr(engine.store, "check", slow)
+    assert Access.LIVE is await engine.liveness.judge(claims, field_of(tab))  # it was, when it was asked
+    assert engine.liveness.known(field_of(tab)) is None
+
+
+async def test_nothing_that_does_not_verify_is_kept(stage):
+    tab = await stage.logged_in()
+    assert await known(stage, tab)
+    cache = stage.guard.engine.liveness._caches.here()
+    before = len(cache)
+    forged = tab.token[:-4] + "AAAA"
+    for number in range(50):
+        for text in (forged, f"{number}.b.c", "x" * number):
+            await call(stage.app, "GET", "/me", [("authorization", f"Bearer {text}")])
+    assert before == len(cache)
+    assert not cache._readings
+
+
+async def test_what_one_request_writes_into_its_claims_no_other_sees(stage):
+    @stage.on("/claims")
+    async def claims(scope, receive, send):
+        auth = get_auth(scope)
+        auth.claims["roles"].append("admin")
+        auth.claims["extra"] = True
+        await answer(send, body={"claims": dict(auth.claims)})
+
+    tokens = await stage.guard.login("user-1", {"roles": ["reader"]})
+    headers = [("authorization", f"Bearer {tokens.access_token}")]
+    for _ in range(20):
+        found = (await call(stage.app, "GET", "/claims", headers)).json()["claims"]
+        assert {"roles": ["reader", "admin"], "extra": True} == found
+        await asyncio.sleep(0.01)
+    assert stage.guard.engine.liveness.known(headers[0][1].encode()) is not None
+
+
+async def test_public_paths_and_preflights_know_nobody(stage):
+    @stage.on("/login")
+    async def who(scope, receive, send):
+        await answer(send, body={"subject": get_auth(scope).subject})
+
+    token = (await stage.guard.login("user-2")).access_token
+    headers = [("authorization", f"Bearer {token}")]
+    for _ in range(10):
+        await call(stage.app, "GET", "/me", headers)
+        await asyncio.sleep(0.01)
+    assert stage.guard.engine.liveness.known(headers[0][1].encode()) is not None
+    assert None is (await call(stage.app, "GET", "/login", headers)).json()["subject"]
+
+
+async def test_two_access_headers_are_refused_although_one_is_known(stage):
+    tab = await stage.logged_in()
+    assert await known(stage, tab)
+    headers = [("authorization", field_of(tab).decode()), ("authorization", "Bearer x")]
+    assert 400 == (await call(stage.app, "GET", "/me", headers)).status
+
+
+async def test_methods_that_promise_to_ask_redis_do_so(stage):
+    """`require_fresh`, `revoke` and the like never rely on what is known (section 4)."""
+    tab = await stage.logged_in()
+    assert await known(stage, tab)
+
+    @stage.on("/fresh")
+    async def fresh(scope, receive, send):
+        await get_auth(scope).require_fresh()
+        await answer(send)
+
+    before = stage.commands()
+    assert 200 == (await tab.get("/fresh")).status
+    assert 1 == (stage.commands() - before)["hget"]
+
+
+async def test_each_event_loop_listens_for_itself_and_stops_when_the_guard_closes(options):
+    guard = TokenGuard(**options)
+
+    async def use() -> bool:
+        async with guard:
+            token = (await guard.login("user-1")).access_token
+            claims, field = guard.engine.codec.read_access(token), f"Bearer {token}".encode()
+            for _ in range(100):
+                await guard.engine.liveness.judge(claims, field)
+                if guard.engine.liveness.known(field):
+                    return True
+                await asyncio.sleep(0.01)
+            return False
+
+    def run() -> bool:
+        return asyncio.run(use())
+
+    assert [True, True] == [await asyncio.to_thread(run), await asyncio.to_thread(run)]
+    caches = guard.engine.liveness._caches
+    assert 1 >= len(caches._caches)
+    assert not caches._channels
+
+
+async def test_a_request_that_is_given_up_leaves_no_reading_behind(stage, monkeypatch):
+    tab = await stage.logged_in()
+    assert await known(stage, tab)
+    engine = stage.guard.engine
+    claims = engine.codec.read_access(tab.token)
+
+    async def never(*_):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(engine.store, "check", never)
+    asking = asyncio.ensure_future(engine.liveness.judge(claims, field_of(tab)))
+    await asyncio.sleep(0.01)
+    assert engine.liveness._caches.here()._readings
+    asking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asking
+    assert not engine.liveness._caches.here()._readings
