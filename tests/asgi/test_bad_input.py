@@ -24,7 +24,9 @@ SECRET = "a secret of more than thirty-two bytes, for tests only"
 def site(server) -> Iterator[Any]:
     """The plain app under uvicorn with two users logged in, and every token that a row names."""
     paths = {"public": ["/login", "/logout", "/static/*"], "optional": ["/open/*"]}
-    app = TokenGuardMiddleware(Handlers(), secret=SECRET, redis=server.url, namespace="bad-input", timeout=10, **paths)
+    app = TokenGuardMiddleware(
+        Handlers(), secret=SECRET, redis=server.url, namespace="bad-input", timeout=10, cache=False, **paths
+    )
     travelling(app.guard, server.clock)
     with serving(app) as url:
         logins = [send(url, "POST", f"/login?user={user}") for user in ("user-1", "user-2")]

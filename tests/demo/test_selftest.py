@@ -51,10 +51,10 @@ app.TokenGuardMiddleware = PassThrough
     "access tokens without Redis": (
         """
 from asgi_tokenguard.core.decisions import Access
-from asgi_tokenguard.engine import Engine
-async def judge(self, claims):
-    return Access.EXPIRED if self.store.clock.now_ms() // 1000 >= claims.exp else Access.LIVE
-Engine.judge = judge
+from asgi_tokenguard.liveness import Liveness
+async def judge(self, claims, field=None):
+    return Access.EXPIRED if self._clock.now_ms() // 1000 >= claims.exp else Access.LIVE
+Liveness.judge = judge
 """,
         {
             "revocation is seen at once",

@@ -37,7 +37,8 @@ def fragile(request) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def fragile_options(fragile) -> dict[str, Any]:
-    return {"secret": SECRET, "redis": fragile.url, "timeout": TIMEOUT}
+    # What is served from the cache meanwhile is test_staleness's.
+    return {"secret": SECRET, "redis": fragile.url, "timeout": TIMEOUT, "cache": False}
 
 
 @pytest.fixture

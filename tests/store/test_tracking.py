@@ -12,6 +12,9 @@ from redis.asyncio import Redis
 from support.server import RedisServer
 
 from asgi_tokenguard import TokenGuard
+from asgi_tokenguard.store.cache import VerdictCache
+from asgi_tokenguard.store.clock import RedisClock
+from asgi_tokenguard.store.tracking import Channel
 
 STALENESS = 0.4
 
@@ -143,9 +146,6 @@ async def test_a_server_that_forbids_tracking_is_asked_each_time_and_said_once(o
 
 async def test_a_push_of_an_unknown_shape_drops_everything(guard):
     """redis-py logs what a handler raises and goes on: what is not understood must not be passed over."""
-    from asgi_tokenguard.store.cache import VerdictCache
-    from asgi_tokenguard.store.tracking import Channel
-
     for message in ([b"invalidate"], [b"invalidate", None], [b"invalidate", b"tg:s:x"], []):
         cache = VerdictCache()
         cache.arm()
@@ -164,3 +164,20 @@ async def test_the_channel_ends_with_the_guard(own, client):
             return
         await asyncio.sleep(0.01)
     raise AssertionError("its connection is still open")
+
+
+async def test_trust_counts_from_when_the_lease_was_asked_for_not_from_its_answer():
+    """An answer that was on its way for three seconds says what was so three seconds ago."""
+    cache: VerdictCache[str] = VerdictCache()
+    channel = Channel(cache, None, RedisClock(lambda: 13.0), namespace="tg", staleness=5)
+    channel._sent.append(10.0)
+
+    answers = [b"PONG"]
+
+    class Late:
+        async def read_response(self, **_):
+            return answers.pop()
+
+    with pytest.raises(IndexError):
+        await channel._read(Late())
+    assert 15.0 == cache.trusted_until
