@@ -109,6 +109,8 @@ class Exchange:
         if extra:
             headers = list(message.get("headers", ()))
             # RFC 9213 section 2.1: a targeted field counts more than Cache-Control for the caches that know it.
+            if (b"cache-control", b"no-store") in headers:  # our own endpoints and refusals say it already
+                extra.remove((b"cache-control", b"no-store"))
             extra += [(name, b"no-store") for name in {key.lower() for key, _ in headers} & TARGETED_CACHE_CONTROL]
             message = {**message, "headers": [*headers, *extra]}
         await self._send(message)
