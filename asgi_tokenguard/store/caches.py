@@ -63,6 +63,6 @@ class Caches:
             await asyncio.gather(channel, return_exceptions=True)
 
     def _forget_ended_loops(self) -> None:
-        for loop in [loop for loop in self._caches if loop.is_closed()]:
-            del self._caches[loop]
+        for loop in [loop for loop in list(self._caches) if loop.is_closed()]:
+            self._caches.pop(loop, None)
             self._channels.pop(loop, None)

@@ -77,6 +77,9 @@ class RedisStore:
         await self._read(self._ask_time)
 
     async def aclose(self) -> None:
+        batch = self._batches.pop(asyncio.get_running_loop(), None)
+        if batch is not None:
+            await batch.aclose()
         await self._connector.aclose()
 
     def caches(self, staleness: float) -> Caches:

@@ -32,8 +32,9 @@ logger = logging.getLogger("asgi_tokenguard")
 
 # A lease is asked for four times within the bound: one answer may be late by three quarters of it before trust lapses.
 LEASES: Final = 4
-# Where leases are not answered this many bounds long, the connection counts as lost and another one is tried.
+# Where leases are not answered for so many bounds, and so many seconds, the connection counts as lost and another one is tried.
 PATIENCE: Final = 4
+LEAST_PATIENCE: Final = 1.0
 # A restarted server is back within a second; a thousand workers that lost it come back over some five.
 BACKOFF: Final = Backoff(first=0.1, most=5.0)
 # A server without tracking gets it by an upgrade, not by being asked again; a minute is soon enough to notice.
@@ -62,6 +63,7 @@ class Channel:
         self._lease_key = f"{namespace}:lease"
         self._staleness = staleness
         self._clock = clock
+        self._patience = max(PATIENCE * staleness, LEAST_PATIENCE)
         self._sent: deque[float] = deque()
         self._failures = 0
         self._told = False
@@ -78,6 +80,9 @@ class Channel:
                 self._failures += 1
                 wait = BACKOFF.wait(self._failures, random())  # noqa: S311 (jitter)
                 logger.info("the channel of changes is lost, requests ask Redis: %s", type(error).__name__)
+            except Exception as error:  # noqa: BLE001 (what we did not think of must not end the channel in silence)
+                wait = BACKOFF.most
+                self._tell_once("the channel of changes fails, so every request asks Redis: %r", error)
             await asyncio.sleep(wait)
 
     async def _listen(self) -> None:
@@ -90,7 +95,7 @@ class Channel:
         lease = ("SET", self._lease_key, "", "PX", 1000) if writes else ("PING",)
         self._sent.clear()
         try:
-            async with asyncio.timeout(PATIENCE * self._staleness):
+            async with asyncio.timeout(self._patience):
                 await connection.connect()  # type: ignore[no-untyped-call]
                 # redis-py has no public way to hear pushes of a connection; pinned by tests/store/test_tracking.py.
                 connection._parser.set_invalidation_push_handler(self._pushed)  # type: ignore[attr-defined]  # noqa: SLF001
@@ -105,7 +110,7 @@ class Channel:
 
     async def _lease(self, connection: Any, command: tuple[str | int, ...]) -> None:
         while True:
-            if self._sent and self._clock.monotonic() - self._sent[0] > PATIENCE * self._staleness:
+            if self._sent and self._clock.monotonic() - self._sent[0] > self._patience:
                 raise ConnectionError("no lease was answered")
             self._sent.append(self._clock.monotonic())
             await connection.send_command(*command)

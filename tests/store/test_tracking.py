@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from support.server import RedisServer
 
 from asgi_tokenguard import TokenGuard
+from asgi_tokenguard.core.backoff import Backoff
 from asgi_tokenguard.store.cache import VerdictCache
 from asgi_tokenguard.store.clock import RedisClock
 from asgi_tokenguard.store.tracking import Channel
@@ -181,3 +182,21 @@ async def test_trust_counts_from_when_the_lease_was_asked_for_not_from_its_answe
     with pytest.raises(IndexError):
         await channel._read(Late())
     assert 15.0 == cache.trusted_until
+
+
+async def test_a_channel_that_fails_in_an_unknown_way_says_so_and_is_tried_again(guard, caplog, monkeypatch):
+    """Such as a redis-py whose private attribute is gone: nothing is trusted, and that is not a silent loss of speed."""
+    cache: VerdictCache[str] = VerdictCache()
+
+    async def client():
+        raise AttributeError("set_invalidation_push_handler")
+
+    monkeypatch.setattr("asgi_tokenguard.store.tracking.BACKOFF", Backoff(first=0.01, most=0.01))
+    channel = Channel(cache, client, guard.engine.store.clock, namespace="tg", staleness=1)
+    running = asyncio.ensure_future(channel.run())
+    await asyncio.sleep(0.1)
+    assert not running.done()
+    running.cancel()
+    said = [record.getMessage() for record in caplog.records if "set_invalidation_push_handler" in record.getMessage()]
+    assert 1 == len(said)
+    assert not cache.is_armed
