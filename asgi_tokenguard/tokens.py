@@ -16,7 +16,6 @@ from enum import Enum
 from typing import Any, Final
 
 from jwt import PyJWS
-from jwt.exceptions import PyJWTError
 
 from asgi_tokenguard.core.claims import (
     AccessClaims,
@@ -54,6 +53,19 @@ class Fault(Enum):
     UNKNOWN_KEY = "it names a key that is not in the key set"
 
 
+class Verifier:
+    """What signatures of one key are checked with."""
+
+    __slots__ = ("_algorithm", "_prepared")
+
+    def __init__(self, key: Key) -> None:
+        self._algorithm = PyJWS().get_algorithm_by_name(key.algorithm)
+        self._prepared = self._algorithm.prepare_key(key.secret)
+
+    def is_signed(self, message: bytes, signature: bytes) -> bool:
+        return self._algorithm.verify(message, self._prepared, signature)
+
+
 class Codec:
     """Mints and reads tokens with the keys of *keys*; it looks at no clock, so whether one is over is the caller's to say."""
 
@@ -62,7 +74,8 @@ class Codec:
         self._lifetimes = lifetimes
         self._signing = keys.signing
         self._kids = frozenset(key.kid for key in keys)
-        self._keys = {kind: {self._header(key, kind): key for key in keys} for kind in Kind}
+        verifiers = [(key, Verifier(key)) for key in keys]
+        self._verifiers = {kind: {self._header(key, kind): verifier for key, verifier in verifiers} for kind in Kind}
 
     def access_token(self, subject: str, sid: str, record: Record) -> str:
         """The live access token of *record*; minted twice, it is the same token."""
@@ -108,14 +121,19 @@ class Codec:
         header, _, rest = token.partition(".")
         if len(token) > MAX_TOKEN or not _is_canonical(rest):
             return Fault.BAD
-        key = self._keys[kind].get(header)
-        if key is None:
+        verifier = self._verifiers[kind].get(header)
+        if verifier is None:
             return Fault.UNKNOWN_KEY if self._names_unknown_key(header, kind) else Fault.BAD
-        try:
-            payload: object = json.loads(self._jws.decode(token, key.secret, algorithms=[key.algorithm]))
-        except (PyJWTError, ValueError, RecursionError):
+        payload, _, signature = rest.partition(".")
+        # PyJWT's algorithm, with the key prepared once.  Its `decode` would parse the header, which is known by now, and look
+        # the algorithm up by what the token says, for seven times the cost.
+        if not verifier.is_signed(f"{header}.{payload}".encode("ascii"), _bytes_of(signature)):
             return Fault.BAD
-        return payload
+        try:
+            found: object = json.loads(_bytes_of(payload))
+        except (ValueError, RecursionError):
+            return Fault.BAD
+        return found
 
     def _names_unknown_key(self, header: str, kind: Kind) -> bool:
         """Whether *header* is one of ours but for its kid: minted with a key that was taken out of the set."""
@@ -133,6 +151,11 @@ class Codec:
     def _header(self, key: Key, kind: Kind) -> str:
         sample = self._jws.encode(b"{}", key.secret, algorithm=key.algorithm, headers={"kid": key.kid, "typ": kind.value})
         return sample.partition(".")[0]
+
+
+def _bytes_of(segment: str) -> bytes:
+    """What a canonical segment stands for."""
+    return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
 
 
 def _is_canonical(segments: str) -> bool:

@@ -7,6 +7,7 @@ A packed string costs a third of what a hash of named fields would.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,6 +26,10 @@ HEAD: Final = struct.Struct(">BBI16s16sIIHIIIH4s16s")
 NAME: Final = 4  # bytes of a network's or a device's name
 NETWORKS: Final = 4  # how many are known: a phone's two, each in both families
 LONGEST_LEFT: Final = 2**16 - 1
+# 128 bits in 26 characters of 5: the first holds three.  Its digits are Crockford's, those of `int` go on from 9 to a.
+# Reading each token's two ids through python-ulid, with a look whether it writes the same text, took eight times as long.
+_ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
+_DIGITS: Final = str.maketrans("ABCDEFGHJKMNPQRSTVWXYZ", "abcdefghijklmnopqrstuv")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,11 +165,9 @@ def ulid_text(raw: bytes) -> str:
 
 def ulid_bytes(text: str) -> bytes | None:
     """The 16 bytes of a ULID in its canonical form (26 upper-case characters of Crockford's base 32), else None."""
-    try:
-        ulid = ULID.from_str(text)
-    except ValueError:  # a lone surrogate as well: UnicodeError is one
+    if _ULID.fullmatch(text) is None:
         return None
-    return bytes(ulid) if str(ulid) == text else None
+    return int(text.translate(_DIGITS), 32).to_bytes(16, "big")
 
 
 def is_session_id(value: object) -> bool:
