@@ -24,6 +24,7 @@ ROWS = {
     ),
     "rotation": ("name", ["six commands", "script", "request, six commands", "request, script"]),
     "memory": ("per_user", [1, 3]),
+    "propagation": ("name", ["idle", "under load"]),
     "outbox": ("name", ["no mirror", "mirror at once", "mirror of 5 s", "mirror that fails"]),
 }
 
@@ -34,6 +35,7 @@ MEASURED = {
     "lingering": "thieves",
     "outbox": "login_us",
     "overhead": "request_us",
+    "propagation": "p50_ms",
     "rotation": "rotation_us",
     "memory": "bytes",
 }
