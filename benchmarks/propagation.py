@@ -3,10 +3,10 @@ How long a revoked token is served by another process.
 
     python benchmarks/propagation.py
 
-Two uvicorn processes share a server.  A user logs in; the second process is asked with the token until it knows it; the session
-is revoked through the first one, over HTTP, while the second is asked again and again on one connection.  What is measured is the
-time from sending the revocation to the first refusal, so the revocation itself is in it; idle, and with eight connections that
-keep the second process busy all the time.
+Two uvicorn processes share a server.  A user logs in; the second process is asked with the token until it knows it; the
+session is revoked through the first one, over HTTP, while the second is asked again and again on one connection.  What is
+measured is the time from sending the revocation to the first refusal, so the revocation itself is in it; idle, and with eight
+connections that keep the second process busy all the time.
 """
 
 from __future__ import annotations
