@@ -86,6 +86,10 @@ def fingerprint(headers: DeviceHeaders) -> bytes:
     GREASE change with each version), and so is all that differs by kind of request.
     """
     user_agent = blake2b(headers.user_agent.encode("latin-1"), digest_size=3, person=b"tg user agent").digest()
+    # Four zeros are the name of no device, which is none other than any: a thief who searched five seconds for a User-Agent
+    # of that digest would match whatever browser he robbed.
+    if not any(user_agent):
+        user_agent = b"\xff\xff\xff"
     if not headers.platform:
         return user_agent + b"\x00"
     (platform,) = blake2b(headers.platform.encode("latin-1"), digest_size=1, person=b"tg platform").digest()

@@ -16,6 +16,7 @@ from asgi_tokenguard.core.devices import (
     same_device,
     unpack_device,
 )
+from asgi_tokenguard.core.doubts import UNSET
 
 CHROME = b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
 FIREFOX = b"Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
@@ -114,6 +115,13 @@ def test_a_fingerprint_is_fixed_to_the_byte():
     assert "7bc76e1c" == print_of((b"user-agent", CHROME), *HINTS).hex()
     assert "7bc76e00" == print_of((b"user-agent", CHROME)).hex()
     assert "aa49dd00" == print_of().hex()
+
+
+def test_no_header_names_the_device_that_is_none_other_than_any():
+    """Found within 5 s of search: its digest is three zeros, which without a platform was the name of no device."""
+    forged = print_of((b"user-agent", b"Mozilla/5.0 (8282770)"))
+    assert UNSET != forged
+    assert not same_device(forged, UNSET)
 
 
 # One browser, as Chromium 156 was seen to send (page on localhost).  All say the same User-Agent.
