@@ -79,11 +79,12 @@ class RedisStore:
         async def read(client: Any) -> Any:
             if not self.clock.is_stale:
                 return await client.execute_command("HGET", key, sid)
+            asked = self.clock.monotonic()
             pipeline = client.pipeline(transaction=False)
             pipeline.execute_command("HGET", key, sid)
             pipeline.execute_command("TIME")
             raw, time = await pipeline.execute()
-            self.clock.sync_time(time)
+            self.clock.sync_time(time, asked)
             return raw
 
         raw = await self._read(read)
@@ -272,12 +273,14 @@ class RedisStore:
             except NoScriptError:  # a new server, or its scripts were flushed; EVAL keeps the script as well
                 return await client.execute_command("EVAL", script.text, 2, *keys, *args)
 
+        asked = self.clock.monotonic()
         reply: list[Any] = await self._ask(evaluate)
-        self.clock.sync(reply[0])
+        self.clock.sync(reply[0], asked)
         return reply
 
     async def _ask_time(self, client: Any) -> None:
-        self.clock.sync_time(await client.execute_command("TIME"))
+        asked = self.clock.monotonic()
+        self.clock.sync_time(await client.execute_command("TIME"), asked)
 
     async def _read(self, ask: Callable[[Any], Any]) -> Any:
         """Ask once more where the connection was broken: reading twice changes nothing."""
