@@ -101,8 +101,11 @@ class Engine:
             if found.outcome is Outcome.REUSE:
                 self.background.changed(claims.sub)
             return Answer(found.reason or found.outcome)
-        if source is not None and (passed or (found.outcome is Outcome.ROTATE and caller.takes_cookie)):
+        has_moved = found.outcome is Outcome.ROTATE
+        if source is not None and (passed or (has_moved and caller.takes_cookie)):
             self.background.describe(claims.sub, claims.sid, found.record, source.device)
+        elif has_moved:
+            self.background.changed(claims.sub)
         identity = identity_of(claims.sub, claims.sid, found.record)
         handed_out = handout(found.outcome, caller)
         delivery = None if handed_out == NOTHING else self.deliver(claims.sub, claims.sid, found.record, handed_out)

@@ -15,6 +15,7 @@ from asgi_tokenguard.core.places import Place, unpack_place
 from asgi_tokenguard.core.risk import Signals, Verdict
 from asgi_tokenguard.core.rotation import Presented
 from asgi_tokenguard.core.sessions import unpack_address
+from asgi_tokenguard.events.lane import is_being_cancelled
 
 if TYPE_CHECKING:
     from asgi_tokenguard.core.records import Record
@@ -71,7 +72,10 @@ async def locate(settings: Settings, address: bytes) -> Place | None:
         # Locators bound themselves; this is for those of other people.
         async with asyncio.timeout(settings.timeout):
             place = await settings.locator.locate(text)
-    except Exception:  # noqa: BLE001 (a hook: locators are other people's programs)
+    except (Exception, asyncio.CancelledError) as error:
+        # Something inside the locator may have been cancelled; only a request that is being cancelled itself ends here.
+        if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+            raise
         # Without the error's text, which may hold the address.
         logger.warning("the locator %s failed, so that a place is unknown", type(settings.locator).__name__)
         return None

@@ -34,6 +34,9 @@ MAX_BYTES: Final = 4096
 # Anything wider holds other people's machines, and whoever sits on one of them could claim any address.
 MIN_PREFIX: Final = {4: 8, 6: 7}
 
+# The well-known prefix of NAT64 (RFC 6052 section 2.1).  A network's own prefix cannot be known from an address.
+NAT64: Final = IPv6Network("64:ff9b::/96")
+
 _NETWORK: Final = re.compile(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?")
 # A node of RFC 7239 section 6 that is an address; the port may be obfuscated (`_x`).  Bare IPv6 is what proxies write into
 # X-Forwarded-For, where a colon can only be part of the address.  Zones (RFC 4007) mean nothing outside their machine.
@@ -92,13 +95,13 @@ class TrustedProxies:
         """Whether *address* is a trusted proxy's; None is the peer of a unix socket, which has no address."""
         if address is None:
             return self.unix
-        address = _unmapped(address)
+        address = unwrapped(address)
         return any(address in network for network in self.networks)
 
 
 def client_address(scope: Mapping[str, Any], trusted_proxies: TrustedProxies | Iterable[str] = ()) -> str | None:
     """
-    The client's IP address in normal text (no port, no zone, IPv4 never mapped into IPv6); None where it is unknown.
+    The client's IP address in normal text (no port, no zone, IPv4 never inside IPv6); None where it is unknown.
 
     *scope* is that of an ASGI request or WebSocket.  No header makes it raise, and unless its peer is one of
     *trusted_proxies*, no header changes the answer.  Whoever asks often parses *trusted_proxies* once; strings that name
@@ -242,14 +245,21 @@ def _address(text: str) -> Address | None:
         return None
     try:
         # The standard library refuses leading zeros, which some programs read as octal.
-        return IPv4Address(match["four"]) if match["four"] else _unmapped(IPv6Address(match["boxed"] or match["bare"]))
+        return IPv4Address(match["four"]) if match["four"] else unwrapped(IPv6Address(match["boxed"] or match["bare"]))
     except ValueError:
         return None
 
 
-def _unmapped(address: Address) -> Address:
-    """*address*, as IPv4 where it is mapped into IPv6: servers that listen on `::` tell 192.0.2.7 as ::ffff:192.0.2.7."""
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+def unwrapped(address: Address) -> Address:
+    """
+    *address*, as IPv4 where it is one inside IPv6: mapped, or translated by NAT64.
+
+    Servers that listen on `::` tell 192.0.2.7 as ::ffff:192.0.2.7, those behind a translator as 64:ff9b::192.0.2.7.  Left as
+    it is, the whole IPv4 internet would be one /64, so that every thief came from his victim's network.
+    """
+    if not isinstance(address, IPv6Address):
+        return address
+    return IPv4Address(address.packed[-4:]) if address in NAT64 else address.ipv4_mapped or address
 
 
 def _network(value: object) -> Network:
@@ -261,16 +271,20 @@ def _network(value: object) -> Network:
         raise _wrong(f"{value!r} is no address and no network", "write '10.0.0.1' or '10.0.0.0/8'") from error
     if str(network.network_address) != str(ip_network(value.partition("/")[0]).network_address):
         raise _wrong(f"{value!r} has bits set that its prefix leaves out", f"write '{network}', or the address alone")
-    network = _unmapped_network(network)
+    network = _unwrapped_network(network)
     if network.prefixlen < MIN_PREFIX[network.version]:
         raise _wrong(f"{value!r} would let strangers claim any address", "name your own proxies' addresses or networks")
     return network
 
 
-def _unmapped_network(network: Network) -> Network:
-    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
-    # They are ::ffff:0:0/96 (RFC 4291 section 2.5.5.2), and a shorter prefix cannot begin with those ones.
-    return network if mapped is None else IPv4Network((mapped, network.prefixlen - 96))
+def _unwrapped_network(network: Network) -> Network:
+    if not isinstance(network, IPv6Network):
+        return network
+    if NAT64.subnet_of(network):  # all of IPv4, and more
+        return IPv4Network("0.0.0.0/0")
+    # Mapped ones are ::ffff:0:0/96 (RFC 4291 section 2.5.5.2), and a shorter prefix cannot begin with those ones.
+    inside = unwrapped(network.network_address)
+    return IPv4Network((inside, network.prefixlen - 96)) if isinstance(inside, IPv4Address) else network
 
 
 def _wrong(problem: str, remedy: str) -> ConfigurationError:

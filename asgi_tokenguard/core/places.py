@@ -31,7 +31,7 @@ class Place:
     Where an address is: *latitude* and *longitude* in degrees (WGS 84), names where they are known.
 
     *accuracy_km* is the radius in which the address really is, where the data state one.  Raises ValueError for what is no
-    place on the earth.
+    place on the earth, and TypeError for what is no number or no text.
     """
 
     latitude: float
@@ -42,6 +42,14 @@ class Place:
     accuracy_km: float | None = None
 
     def __post_init__(self) -> None:
+        # Here, at the locator that is wrong, and not where the place is packed or measured later.
+        for name, value in (("latitude", self.latitude), ("longitude", self.longitude), ("accuracy_km", self.accuracy_km)):
+            if (value is None and name == "accuracy_km") or (isinstance(value, int | float) and not isinstance(value, bool)):
+                continue
+            raise TypeError(f"{name} is a number, not {type(value).__name__}")
+        for name, text in (("city", self.city), ("country", self.country)):
+            if text is not None and not isinstance(text, str):
+                raise TypeError(f"{name} is text or None, not {type(text).__name__}")
         # NaN fails both comparisons: locators are other people's programs, and a NaN distance would compare as near.
         if not (-90 <= self.latitude <= 90 and -180 <= self.longitude <= 180):  # noqa: PLR2004 (degrees)
             raise ValueError("latitude and longitude are no degrees on the earth")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Any
 
 from ulid import ULID
 
+from asgi_tokenguard.core.address import unwrapped
 from asgi_tokenguard.core.devices import Device, unpack_device
 from asgi_tokenguard.core.places import Place, unpack_place
 from asgi_tokenguard.core.records import Record
@@ -78,9 +79,7 @@ def pack_address(text: str | None) -> bytes:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return b""
-    # A server that listens on `::` tells IPv4 clients as ::ffff:192.0.2.7.
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).packed
+    return unwrapped(address).packed
 
 
 def unpack_address(packed: bytes) -> str | None:

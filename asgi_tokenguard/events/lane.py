@@ -131,7 +131,7 @@ class Lane:
         except Exception as error:  # noqa: BLE001 (jobs are hooks: other people's programs)
             self._failed(key, entry, error)
         except BaseException as error:
-            if not isinstance(error, asyncio.CancelledError) or _is_being_cancelled():
+            if not isinstance(error, asyncio.CancelledError) or is_being_cancelled():
                 # The loop or the process ends: the job has not been done.
                 self._ready.appendleft(key)
                 raise
@@ -190,6 +190,7 @@ class Lane:
         return task
 
 
-def _is_being_cancelled() -> bool:
+def is_being_cancelled() -> bool:
+    """Whether a CancelledError is meant for the running task, and not the failure of something that it waits for."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0

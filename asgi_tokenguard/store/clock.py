@@ -19,7 +19,7 @@ class RedisClock:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self.monotonic = monotonic
-        self._offset_ms = 0.0
+        self._offset_ms: float | None = None
         self._synced: float | None = None
 
     @property
@@ -30,17 +30,22 @@ class RedisClock:
     def is_stale(self) -> bool:
         return self._synced is None or self.monotonic() - self._synced > RESYNC
 
-    def sync(self, redis_ms: int) -> None:
+    def sync(self, redis_ms: int, asked: float) -> None:
+        """Take the time that Redis told in reply to a question of *asked* (monotonic)."""
         self._synced = self.monotonic()
-        self._offset_ms = redis_ms - self._synced * 1000
+        # Redis read its clock somewhere between question and answer, and a slow answer says no more than that: an offset
+        # that fits between both stays as it is, one that does not moves to the nearer of them.  Taken from the answer alone
+        # a reply that is a second late would set the clock back by a second, and what has expired would live again.
+        least, most = redis_ms - self._synced * 1000, redis_ms - asked * 1000
+        self._offset_ms = (least + most) / 2 if self._offset_ms is None else min(max(self._offset_ms, least), most)
 
-    def sync_time(self, reply: Sequence[bytes | int]) -> None:
+    def sync_time(self, reply: Sequence[bytes | int], asked: float) -> None:
         """Take the reply of TIME: seconds and microseconds."""
-        self.sync(int(reply[0]) * 1000 + int(reply[1]) // 1000)
+        self.sync(int(reply[0]) * 1000 + int(reply[1]) // 1000, asked)
 
     def monotonic_at(self, redis_ms: int) -> float:
         """When our monotonic clock will show what Redis's shows at *redis_ms*."""
-        return (redis_ms - self._offset_ms) / 1000
+        return (redis_ms - (self._offset_ms or 0.0)) / 1000
 
     def now_ms(self) -> int:
-        return int(self.monotonic() * 1000 + self._offset_ms)
+        return int(self.monotonic() * 1000 + (self._offset_ms or 0.0))

@@ -104,7 +104,7 @@ class RedisStore:
 
     async def _fields(self, questions: list[Question]) -> list[bytes | None]:
         async def read(client: Any) -> Any:
-            is_stale = self.clock.is_stale
+            is_stale, asked = self.clock.is_stale, self.clock.monotonic()
             if len(questions) == 1 and not is_stale:
                 return [await client.execute_command("HGET", *questions[0])]  # half the cost of a pipeline of one
             pipeline = client.pipeline(transaction=False)
@@ -114,7 +114,7 @@ class RedisStore:
                 pipeline.execute_command("TIME")
             found = await pipeline.execute()
             if is_stale:
-                self.clock.sync_time(found.pop())
+                self.clock.sync_time(found.pop(), asked)
             return found
 
         # Bounded like a request, which waits for it no longer than that.
@@ -308,12 +308,14 @@ class RedisStore:
             except NoScriptError:  # a new server, or its scripts were flushed; EVAL keeps the script as well
                 return await client.execute_command("EVAL", script.text, 2, *keys, *args)
 
+        asked = self.clock.monotonic()
         reply: list[Any] = await self._ask(evaluate)
-        self.clock.sync(reply[0])
+        self.clock.sync(reply[0], asked)
         return reply
 
     async def _ask_time(self, client: Any) -> None:
-        self.clock.sync_time(await client.execute_command("TIME"))
+        asked = self.clock.monotonic()
+        self.clock.sync_time(await client.execute_command("TIME"), asked)
 
     async def _read(self, ask: Callable[[Any], Any]) -> Any:
         """Ask once more where the connection was broken: reading twice changes nothing."""

@@ -46,9 +46,9 @@ class Bench:
         self.ran_at = 0
         hear = self.store.clock.sync
 
-        def sync(redis_ms: int) -> None:
+        def sync(redis_ms: int, asked: float) -> None:
             self.ran_at = redis_ms
-            hear(redis_ms)
+            hear(redis_ms, asked)
 
         self.store.clock.sync = sync
 

@@ -212,7 +212,9 @@ NODES = [
     ("::ffff:203.0.113.7", CLIENT),
     ("[::FFFF:203.0.113.7]:80", CLIENT),
     ("::ffff:cb00:7107", CLIENT),
-    ("64:ff9b::203.0.113.7", "64:ff9b::cb00:7107"),
+    ("64:ff9b::203.0.113.7", CLIENT),
+    ("[64:ff9b::cb00:7107]:80", CLIENT),
+    ("64:ff9b:1::cb00:7107", "64:ff9b:1::cb00:7107"),  # RFC 8215: where the IPv4 address stands is a local matter
     # nobody's address
     ("", None),
     ("unknown", None),
@@ -587,6 +589,17 @@ def test_the_same_proxies_are_equal_values():
 def test_mapped_networks_are_those_of_ipv4(text):
     assert TrustedProxies.parse(["10.0.0.0/8"]) == TrustedProxies.parse([text])
     assert TrustedProxies((ip_network("10.0.0.1/32"),)) == TrustedProxies.parse(["::ffff:10.0.0.1"])
+
+
+def test_networks_behind_nat64_are_those_of_ipv4():
+    assert TrustedProxies.parse(["10.0.0.0/8"]) == TrustedProxies.parse(["64:ff9b::10.0.0.0/104"])
+    assert TrustedProxies((ip_network("10.0.0.1/32"),)) == TrustedProxies.parse(["64:ff9b::10.0.0.1"])
+
+
+@pytest.mark.parametrize("text", ["64:ff9b::/96", "64:ff9b::/64", "64:ff9b::/32", "64::/16"])
+def test_a_network_that_holds_all_of_nat64_holds_everybody(text):
+    with pytest.raises(ConfigurationError, match="would let strangers claim any address"):
+        TrustedProxies.parse([text])
 
 
 WRONG = [

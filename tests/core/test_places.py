@@ -115,6 +115,30 @@ def test_what_is_no_place_on_the_earth_is_refused(wrong, problem):
 
 
 @pytest.mark.parametrize(
+    "wrong",
+    [
+        {"latitude": "52.5"},
+        {"latitude": None},
+        {"latitude": True},
+        {"longitude": b"13"},
+        {"longitude": 1j},
+        {"accuracy_km": "5"},
+        {"accuracy_km": False},
+        {"city": 7},
+        {"city": b"Berlin"},
+        {"city": ["Berlin"]},
+        {"country": 49},
+    ],
+    ids=str,
+)
+def test_what_is_no_number_or_no_text_is_refused_by_its_name(wrong):
+    """Else it would be found where the place is packed, off the request path, again and again."""
+    (name,) = wrong
+    with pytest.raises(TypeError, match=f"{name} is .*, not {type(wrong[name]).__name__}"):
+        Place(**({"latitude": 0, "longitude": 0} | wrong))
+
+
+@pytest.mark.parametrize(
     "edge",
     [
         {"latitude": 90, "longitude": 180},
