@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,7 @@ from asgi_tokenguard.core.devices import DeviceHeaders, pack_device
 from asgi_tokenguard.core.places import pack_place
 from asgi_tokenguard.core.sessions import Session
 from asgi_tokenguard.events.outbox import Outbox
+from asgi_tokenguard.events.tally import cause_of
 from asgi_tokenguard.judgement import locate
 from asgi_tokenguard.user_agents import describe
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from asgi_tokenguard.core.records import Record
     from asgi_tokenguard.options import Settings
     from asgi_tokenguard.store.redis import RedisStore
+
+logger = logging.getLogger("asgi_tokenguard")
 
 # Stands in the record for a place that was looked for and is not known, so that it is not looked for again until the address
 # changes; it reads as no place.
@@ -34,8 +38,7 @@ class Background:
 
     def describe(self, subject: str, sid: str, record: Record, headers: DeviceHeaders | None) -> None:
         """Find out what *record* does not tell yet of its device and its place."""
-        wants_place = bool(record.address and not record.place and self._settings.locator is not None)
-        if wants_place or (headers is not None and not record.device):
+        if self._wants_place(record) or (headers is not None and not record.device):
             self.outbox.put(("describe", sid), lambda: self._describe(subject, sid, record, headers))
         else:
             self.changed(subject)
@@ -50,15 +53,29 @@ class Background:
         await self.outbox.aclose()
 
     async def _describe(self, subject: str, sid: str, record: Record, headers: DeviceHeaders | None) -> None:
-        # In a thread: the parser's first import takes 100 ms.
-        knows = headers is None or record.device
-        device = b"" if knows or headers is None else pack_device(await asyncio.to_thread(describe, headers))
-        place = b""
-        if record.address and not record.place and self._settings.locator is not None:
-            found = await locate(self._settings, record.address)
-            place = UNKNOWN_PLACE if found is None else pack_place(found)
-        async with self._store.patience():
-            await self._store.describe(
-                subject, sid, name=record.head.device, device=device, address=record.address, place=place
-            )
+        try:
+            device, place = await self._device(record, headers), await self._place(record)
+        except Exception as error:  # noqa: BLE001 (parsers and places of locators are other people's programs)
+            # The same headers and the same place would fail again and again; only Redis is worth another try.
+            logger.warning("a session could not be described and stays as it is: %s", cause_of(error))
+        else:
+            async with self._store.patience():
+                await self._store.describe(
+                    subject, sid, name=record.head.device, device=device, address=record.address, place=place
+                )
         self.changed(subject)
+
+    async def _device(self, record: Record, headers: DeviceHeaders | None) -> bytes:
+        if headers is None or record.device:
+            return b""
+        # In a thread: the parser's first import takes 100 ms.
+        return pack_device(await asyncio.to_thread(describe, headers))
+
+    async def _place(self, record: Record) -> bytes:
+        if not self._wants_place(record):
+            return b""
+        found = await locate(self._settings, record.address)
+        return UNKNOWN_PLACE if found is None else pack_place(found)
+
+    def _wants_place(self, record: Record) -> bool:
+        return bool(record.address and not record.place and self._settings.locator is not None)
