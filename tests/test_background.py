@@ -149,10 +149,11 @@ class TestDescription:
 
     async def test_a_slow_locator_adds_nothing_to_a_login_nor_to_what_follows(self, guard, gate):
         gate.opened.clear()
-        tokens = await guard.login("user-1", ip_address=HOME)
+        async with asyncio.timeout(2):
+            tokens = await guard.login("user-1", ip_address=HOME)
+            assert await guard.authenticate(tokens.access_token)
+            assert (await guard.rotate(tokens.refresh_token, ip_address=NEXT_DESK)).session_id == tokens.session_id
         await until(lambda: gate.asked)
-        assert await guard.authenticate(tokens.access_token)
-        assert (await guard.rotate(tokens.refresh_token, ip_address=NEXT_DESK)).session_id == tokens.session_id
         assert [HOME] == gate.asked
         assert (await only_session(guard)).location is None
         gate.opened.set()

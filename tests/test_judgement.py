@@ -288,7 +288,20 @@ async def test_another_doubt_than_the_network_asks_no_locator(guarded, clock):
 async def test_a_session_that_a_job_began_without_an_address_is_of_unknown_place(guarded):
     """It knows no network, and whoever comes first may hold a copy: he is asked, unless the job tells the address."""
     guard = await guarded(Map())
+    assert "step_up: unknown_location" == await verdict(guard, await guard.login("user-1"), HOME)
+    assert "proceed" == await verdict(guard, await resident(guard), HOME)
+
+
+async def test_once_it_has_passed_its_network_is_known_and_its_place_measured_from(guarded):
+    guard = await guarded(Map(**{AWAY: HAMBURG}), risk=RiskPolicy(unknown="proceed"))
     tokens = await guard.login("user-1")
-    assert "step_up: unknown_location" == await verdict(guard, tokens, HOME)
-    told = await resident(guard)
-    assert "proceed" == await verdict(guard, told, HOME)
+    assert "proceed" == await verdict(guard, tokens, HOME)
+    assert 0 == await guard.engine.background.outbox.flush(10)
+    assert "revoked" == await verdict(guard, tokens, AWAY)
+
+
+async def test_a_session_of_jobs_alone_is_never_judged(guarded):
+    where = Map()
+    guard = await guarded(where)
+    assert (await guard.rotate((await guard.login("user-1")).refresh_token)).session_id
+    assert Counter() == where.asked
