@@ -39,6 +39,7 @@ class Wire:
         self._open = asyncio.Event()
         self._open.set()
         self._pumps: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
         self.port = 0
 
     def cut(self) -> None:
@@ -49,6 +50,7 @@ class Wire:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self._to)
+        self._writers += [back, writer]
         for source, sink in ((reader, back), (there, writer)):
             task = asyncio.ensure_future(self._pump(source, sink))
             self._pumps.add(task)
@@ -64,6 +66,9 @@ class Wire:
         for task in list(self._pumps):
             task.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
+        for writer in self._writers:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
 
 
 @asynccontextmanager
