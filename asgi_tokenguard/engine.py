@@ -180,9 +180,8 @@ class Engine:
         try:
             with self._ending([sid]):
                 return await self.store.end(subject, whose, sid, reason)
-        finally:  # whatever came back: the script may have run
-            self.liveness.changed(subject)
-            self.background.changed(subject)
+        finally:
+            self.background.changed(subject)  # whatever came back: the script may have run
 
     async def read_sessions(self, subject: str) -> list[Session]:
         """The truth, for the mirror."""
@@ -213,10 +212,7 @@ class Engine:
         dumped = dump_claims(claims)
         if sid is not None and not is_session_id(sid):
             return 0
-        try:
-            return await self.store.update_claims(subject, sid, dumped, (await self.new_ids()).access)
-        finally:
-            self.liveness.changed(subject)
+        return await self.store.update_claims(subject, sid, dumped, (await self.new_ids()).access)
 
     async def leaving(self, delivery: Delivery) -> Handout:
         """

@@ -81,11 +81,6 @@ class Liveness:
         deadline = self._clock.monotonic_at(ends * 1000)
         self._caches.here().put(reading, field, identity_in(claims), deadline, size_of(claims.claims))
 
-    def changed(self, subject: str) -> None:
-        """This process has changed the sessions of *subject*: whoever is told so next must not meet what is past."""
-        if self._caches is not None:
-            self._caches.here().changed(self._store.key_of(subject))
-
     async def aclose(self) -> None:
         """Stop to listen in this event loop."""
         if self._caches is not None:

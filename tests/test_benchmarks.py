@@ -95,9 +95,9 @@ def test_a_known_token_costs_less_than_a_stateless_check(reports):
 
 
 def test_a_session_costs_no_more_than_the_design_allows(reports):
-    """Of a few thousand sessions a table that just grew weighs up to 3 % more a session than of the documented 100,000."""
+    """Of 3,000 sessions one weighs 620 or 621 bytes, as the server's buffers are; of the documented 100,000 it weighs 615."""
     for row in reports["memory"][1]["rows"]:
-        assert 200 < row["bytes"] <= row["target"] * 1.03
+        assert 200 < row["bytes"] <= row["target"] * 1.005
 
 
 def test_the_lingering_rule_asks_thieves_and_logs_nobody_out(reports):

@@ -12,7 +12,10 @@ from support.wire import call
 
 from asgi_tokenguard import TokenGuard, get_auth
 from asgi_tokenguard.core.decisions import Access
+from asgi_tokenguard.core.rotation import NewIds
 from asgi_tokenguard.store.keyspace import session_key
+
+NEW = NewIds(access=b"A" * 16, refresh=b"R" * 16)
 
 
 @pytest.fixture
@@ -85,12 +88,24 @@ async def test_a_change_by_another_process_is_heard_within_moments(stage, how):
     assert await forgotten(stage, tab)
 
 
-@pytest.mark.parametrize("how", ["revoke_all", "update_claims"])
+CHANGES = {
+    "revoke_all": lambda guard, _: guard.revoke_all("user-1"),
+    "update_claims": lambda guard, _: guard.update_claims("user-1", {"a": 1}),
+    "rotation": lambda guard, tab: guard.rotate(tab.browser.jar),
+    "reauthenticated": lambda guard, tab: guard.engine.store.reauthenticated("user-1", sid_of(guard, tab), NEW),
+}
+
+
+def sid_of(guard, tab) -> str:
+    return guard.engine.codec.read_access(tab.token).sid
+
+
+@pytest.mark.parametrize("how", CHANGES)
 async def test_what_this_process_changes_it_does_not_wait_to_hear_of(stage, how):
     for _ in range(20):
         tab = await stage.logged_in()
         assert await known(stage, tab)
-        await (stage.guard.revoke_all("user-1") if how == "revoke_all" else stage.guard.update_claims("user-1", {"a": 1}))
+        await CHANGES[how](stage.guard, tab)
         assert stage.guard.engine.liveness.known(field_of(tab)) is None
 
 

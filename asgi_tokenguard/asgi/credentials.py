@@ -34,20 +34,12 @@ def access_field(headers: RawHeaders, settings: Settings) -> bytes | None:
 
     Raises `DuplicateCredentials` for two such headers: proxies and frameworks differ in which of the two they believe (I4).
     """
-    fields = [value for name, value in headers if name == settings.access_header]
-    if len(fields) > 1:
-        raise DuplicateCredentials
-    return fields[0] if fields else None
-
-
-def sole_access_field(headers: RawHeaders, settings: Settings) -> bytes | None:
-    """The value of the access header where there is just one; whoever asks leaves all else to `access_field`."""
     found: bytes | None = None
     wanted = settings.access_header
     for name, value in headers:
         if name == wanted:
             if found is not None:
-                return None
+                raise DuplicateCredentials
             found = value
     return found
 

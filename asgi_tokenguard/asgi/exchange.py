@@ -108,9 +108,9 @@ class Exchange:
         extra = await self._additions()
         if extra:
             headers = list(message.get("headers", ()))
-            # RFC 9213 section 2.1: a targeted field counts more than Cache-Control for the caches that know it.
             if (b"cache-control", b"no-store") in headers:  # our own endpoints and refusals say it already
                 extra.remove((b"cache-control", b"no-store"))
+            # RFC 9213 section 2.1: a targeted field counts more than Cache-Control for the caches that know it.
             extra += [(name, b"no-store") for name in {key.lower() for key, _ in headers} & TARGETED_CACHE_CONTROL]
             message = {**message, "headers": [*headers, *extra]}
         await self._send(message)

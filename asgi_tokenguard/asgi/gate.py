@@ -24,7 +24,7 @@ from asgi_tokenguard.core.decisions import (
 )
 from asgi_tokenguard.core.devices import device_headers
 from asgi_tokenguard.core.paths import Openness, below_root
-from asgi_tokenguard.errors import Code, StepUpRequired
+from asgi_tokenguard.errors import Code, DuplicateCredentials, StepUpRequired
 from asgi_tokenguard.parcels import Source, identity_in, identity_of
 from asgi_tokenguard.store.answers import Whose
 from asgi_tokenguard.tokens import Fault
@@ -121,7 +121,10 @@ def known(scope: Scope, engine: Engine) -> Identity | None:
 
     This is the way of nearly every request.  None sends it the long way, where each question is asked in its turn.
     """
-    field = credentials.sole_access_field(scope["headers"], engine.settings)
+    try:
+        field = credentials.access_field(scope["headers"], engine.settings)
+    except DuplicateCredentials:  # the long way knows whether this path looks at them
+        return None
     if field is None:
         return None
     identity = engine.liveness.known(field)

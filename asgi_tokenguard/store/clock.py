@@ -19,7 +19,7 @@ class RedisClock:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self.monotonic = monotonic
-        self._offset_ms: float | None = None
+        self._offset_ms = 0.0
         self._synced: float | None = None
 
     @property
@@ -32,12 +32,13 @@ class RedisClock:
 
     def sync(self, redis_ms: int, asked: float) -> None:
         """Take the time that Redis told in reply to a question of *asked* (monotonic)."""
-        self._synced = self.monotonic()
+        heard = self.monotonic()
         # Redis read its clock somewhere between question and answer, and a slow answer says no more than that: an offset
         # that fits between both stays as it is, one that does not moves to the nearer of them.  Taken from the answer alone
         # a reply that is a second late would set the clock back by a second, and what has expired would live again.
-        least, most = redis_ms - self._synced * 1000, redis_ms - asked * 1000
-        self._offset_ms = (least + most) / 2 if self._offset_ms is None else min(max(self._offset_ms, least), most)
+        least, most = redis_ms - heard * 1000, redis_ms - asked * 1000
+        self._offset_ms = min(max(self._offset_ms, least), most) if self.is_synced else (least + most) / 2
+        self._synced = heard
 
     def sync_time(self, reply: Sequence[bytes | int], asked: float) -> None:
         """Take the reply of TIME: seconds and microseconds."""
@@ -45,7 +46,7 @@ class RedisClock:
 
     def monotonic_at(self, redis_ms: int) -> float:
         """When our monotonic clock will show what Redis's shows at *redis_ms*."""
-        return (redis_ms - (self._offset_ms or 0.0)) / 1000
+        return (redis_ms - self._offset_ms) / 1000
 
     def now_ms(self) -> int:
-        return int(self.monotonic() * 1000 + (self._offset_ms or 0.0))
+        return int(self.monotonic() * 1000 + self._offset_ms)

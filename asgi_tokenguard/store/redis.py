@@ -60,6 +60,7 @@ class RedisStore:
         self._outage = Outage()
         self._timeout = timeout
         self._connector = Connector(source, timeout)
+        self._caches: Caches | None = None
         self._batches: WeakKeyDictionary[AbstractEventLoop, Batch] = WeakKeyDictionary()
         self._namespace = namespace
         self._lifetimes = lifetimes
@@ -84,7 +85,8 @@ class RedisStore:
 
     def caches(self, staleness: float) -> Caches:
         """Caches of verdicts that hear of every change here."""
-        return Caches(self._connector.client, self.clock, namespace=self._namespace, staleness=staleness)
+        self._caches = Caches(self._connector.client, self.clock, namespace=self._namespace, staleness=staleness)
+        return self._caches
 
     def key_of(self, subject: str) -> bytes:
         """The key whose every change concerns the sessions of *subject*."""
@@ -309,7 +311,13 @@ class RedisStore:
                 return await client.execute_command("EVAL", script.text, 2, *keys, *args)
 
         asked = self.clock.monotonic()
-        reply: list[Any] = await self._ask(evaluate)
+        try:
+            reply: list[Any] = await self._ask(evaluate)
+        finally:
+            # Whatever came back, the script may have run.  Redis will push it; whoever is answered before that must not meet
+            # in this process what is past.
+            if script.changes and self._caches is not None:
+                self._caches.here().changed(keys[0].encode())
         self.clock.sync(reply[0], asked)
         return reply
 

@@ -13,24 +13,25 @@ _PRELUDE: Final = (_LUA / "record.lua").read_text(encoding="utf-8")
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script's text and the SHA-1 under which Redis keeps it."""
+    """A script's text, the SHA-1 under which Redis keeps it, and whether it changes what requests are judged by."""
 
     text: str
     sha: str
+    changes: bool
 
 
-def script(name: str) -> Script:
+def script(name: str, *, changes: bool = True) -> Script:
     text = f"{_PRELUDE}\n{(_LUA / f'{name}.lua').read_text(encoding='utf-8')}"
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), changes)
 
 
 LOGIN: Final = script("login")
 PRESENT: Final = script("present")
 SEE: Final = script("see")
-LOOK: Final = script("look")
+LOOK: Final = script("look", changes=False)
 END: Final = script("end")
-SESSIONS: Final = script("sessions")
+SESSIONS: Final = script("sessions", changes=False)
 UPDATE_CLAIMS: Final = script("update_claims")
 REAUTHENTICATED: Final = script("reauthenticated")
 DESCRIBE: Final = script("describe")
-EPITAPHS: Final = script("epitaphs")
+EPITAPHS: Final = script("epitaphs", changes=False)
