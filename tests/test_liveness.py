@@ -185,6 +185,7 @@ async def test_what_one_request_writes_into_its_claims_no_other_sees(stage):
 
 async def test_public_paths_and_preflights_know_nobody(stage):
     @stage.on("/login")
+    @stage.on("/guarded")
     async def who(scope, receive, send):
         await answer(send, body={"subject": get_auth(scope).subject})
 
@@ -195,6 +196,9 @@ async def test_public_paths_and_preflights_know_nobody(stage):
         await asyncio.sleep(0.01)
     assert stage.guard.engine.liveness.known(headers[0][1].encode()) is not None
     assert None is (await call(stage.app, "GET", "/login", headers)).json()["subject"]
+    assert "user-2" == (await call(stage.app, "GET", "/guarded", headers)).json()["subject"]
+    preflight = [*headers, ("origin", "https://app.example"), ("access-control-request-method", "GET")]
+    assert None is (await call(stage.app, "OPTIONS", "/guarded", preflight)).json()["subject"]
 
 
 async def test_two_access_headers_are_refused_although_one_is_known(stage):

@@ -48,7 +48,8 @@ async def test_one_who_leaves_harms_no_other():
     waiting = [asyncio.ensure_future(batch.read("key", f"{number}")) for number in range(10)]
     await asyncio.sleep(0.01)
     waiting[3].cancel()
-    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    async with asyncio.timeout(5):
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert isinstance(answers.pop(3), asyncio.CancelledError)
     assert ([10], 9) == (sink.asked, sum(isinstance(answer, bytes) for answer in answers))
 
@@ -58,7 +59,7 @@ async def test_who_leaves_before_the_tick_ends_harms_no_other_either():
     leaves, stays = (asyncio.ensure_future(batch.read("key", name)) for name in ("leaves", "stays"))
     await asyncio.sleep(0)
     leaves.cancel()
-    assert b"stays" == await stays
+    assert b"stays" == await asyncio.wait_for(stays, 5)
 
 
 async def test_a_failure_reaches_all_who_asked_with_it_and_nobody_later():
@@ -77,7 +78,7 @@ async def test_who_waits_is_let_go_when_the_asking_is_cancelled():
     for task in batch._tasks:
         task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await waiting
+        await asyncio.wait_for(waiting, 5)
 
 
 async def test_a_crowd_is_asked_in_parts():
