@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
-
-from redis.exceptions import ConnectionError, NoScriptError, RedisError  # noqa: A004 (redis-py's own)
 
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.doubts import ANYONE, UNWATCHED, Doubt, Visit, Watch
@@ -20,17 +16,12 @@ from asgi_tokenguard.core.sessions import began_at
 from asgi_tokenguard.errors import Code, StoreUnavailable
 from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
-from asgi_tokenguard.store.batch import Batch, Question
 from asgi_tokenguard.store.caches import Caches
-from asgi_tokenguard.store.clock import RedisClock
-from asgi_tokenguard.store.connect import Connector
-from asgi_tokenguard.store.embedded import EmbeddedServerError
 from asgi_tokenguard.store.keyspace import place_key, session_key, tombstone_key
-from asgi_tokenguard.store.patience import Outage, Patience
+from asgi_tokenguard.store.link import Link
+from asgi_tokenguard.store.patience import Patience
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from redis.asyncio import Redis
 
 logger = logging.getLogger("asgi_tokenguard")
@@ -56,36 +47,30 @@ class RedisStore:
         timeout: float,
         monotonic: Callable[[], float],
     ) -> None:
-        self.clock = RedisClock(monotonic)
-        self._outage = Outage()
-        self._timeout = timeout
-        self._connector = Connector(source, timeout)
+        self._link = Link(source, timeout, monotonic)
+        self.clock = self._link.clock
         self._caches: Caches | None = None
-        self._batches: WeakKeyDictionary[AbstractEventLoop, Batch] = WeakKeyDictionary()
         self._namespace = namespace
         self._lifetimes = lifetimes
 
     def patience(self) -> Patience:
         """Bounds what one request asks, all together; the methods here do not bound themselves."""
-        return Patience(self._timeout, self._outage)
+        return self._link.patience()
 
     async def start(self) -> None:
         """Start an embedded server, where one is meant; not under `patience()`: a start may take longer than a request."""
-        await self._connector.client()
+        await self._link.connector.client()
 
     async def open(self) -> None:
         """Connect and learn the time; where Redis is away, the first request tries again."""
-        await self._read(self._ask_time)
+        await self._link.open()
 
     async def aclose(self) -> None:
-        batch = self._batches.pop(asyncio.get_running_loop(), None)
-        if batch is not None:
-            await batch.aclose()
-        await self._connector.aclose()
+        await self._link.aclose()
 
     def caches(self, staleness: float) -> Caches:
         """Caches of verdicts that hear of every change here."""
-        self._caches = Caches(self._connector.client, self.clock, namespace=self._namespace, staleness=staleness)
+        self._caches = Caches(self._link.connector.client, self.clock, namespace=self._namespace, staleness=staleness)
         return self._caches
 
     def key_of(self, subject: str) -> bytes:
@@ -94,38 +79,8 @@ class RedisStore:
 
     async def check(self, subject: str, sid: str) -> Record | None:
         """The record as it stands: one plain read, sent with all others of this tick."""
-        raw = await self._batch().read(session_key(self._namespace, subject), sid)
+        raw = await self._link.field(session_key(self._namespace, subject), sid)
         return None if raw is None else self._record(sid, raw)
-
-    def _batch(self) -> Batch:
-        loop = asyncio.get_running_loop()
-        batch = self._batches.get(loop)
-        if batch is None:
-            batch = self._batches[loop] = Batch(self._fields)
-        return batch
-
-    async def _fields(self, questions: list[Question]) -> list[bytes | None]:
-        async def read(client: Any) -> Any:
-            is_stale, asked = self.clock.is_stale, self.clock.monotonic()
-            if len(questions) == 1 and not is_stale:
-                return [await client.execute_command("HGET", *questions[0])]  # half the cost of a pipeline of one
-            pipeline = client.pipeline(transaction=False)
-            for question in questions:
-                pipeline.execute_command("HGET", *question)
-            if is_stale:
-                pipeline.execute_command("TIME")
-            found = await pipeline.execute()
-            if is_stale:
-                self.clock.sync_time(found.pop(), asked)
-            return found
-
-        # Bounded like a request, which waits for it no longer than that.
-        try:
-            async with asyncio.timeout(self._timeout):
-                found: list[bytes | None] = await self._read(read)
-        except TimeoutError as error:
-            raise StoreUnavailable from error
-        return found
 
     async def reason(self, subject: str, sid: str) -> Code | None:
         """Why *sid* is over, where a tombstone tells it: one plain read."""
@@ -134,7 +89,7 @@ class RedisStore:
         async def read(client: Any) -> Any:
             return await client.execute_command("HMGET", key, sid, ALL)
 
-        own, of_all = await self._read(read)
+        own, of_all = await self._link.read(read)
         raw = of_all if own is None else own
         ending = None if raw is None else unpack_ending(sid, raw)
         # Each later tombstone of the user keeps the key for another day.
@@ -266,7 +221,7 @@ class RedisStore:
         async def read(client: Any) -> Any:
             return await client.execute_command("GET", key)
 
-        found: bytes | None = await self._read(read)
+        found: bytes | None = await self._link.read(read)
         return found
 
     async def put_place(self, slot: int, raw: bytes, seconds: int) -> None:
@@ -275,7 +230,7 @@ class RedisStore:
         async def write(client: Any) -> Any:
             return await client.execute_command("SET", key, raw, "EX", seconds)
 
-        await self._ask(write)
+        await self._link.ask(write)
 
     async def update_claims(self, subject: str, sid: str | None, claims: bytes, base: bytes) -> int:
         """Give one session, or all (None), new claims; the number of sessions that have them now."""
@@ -302,48 +257,14 @@ class RedisStore:
         return record
 
     async def _run(self, script: scripts.Script, subject: str, *args: str | bytes | int) -> list[Any]:
-        keys = (session_key(self._namespace, subject), tombstone_key(self._namespace, subject))
-
-        async def evaluate(client: Any) -> Any:
-            try:
-                return await client.execute_command("EVALSHA", script.sha, 2, *keys, *args)
-            except NoScriptError:  # a new server, or its scripts were flushed; EVAL keeps the script as well
-                return await client.execute_command("EVAL", script.text, 2, *keys, *args)
-
-        asked = self.clock.monotonic()
+        key = session_key(self._namespace, subject)
         try:
-            reply: list[Any] = await self._ask(evaluate)
+            return await self._link.run(script, (key, tombstone_key(self._namespace, subject)), *args)
         finally:
             # Whatever came back, the script may have run.  Redis will push it; whoever is answered before that must not meet
             # in this process what is past.
             if script.changes and self._caches is not None:
-                self._caches.here().changed(keys[0].encode())
-        self.clock.sync(reply[0], asked)
-        return reply
-
-    async def _ask_time(self, client: Any) -> None:
-        asked = self.clock.monotonic()
-        self.clock.sync_time(await client.execute_command("TIME"), asked)
-
-    async def _read(self, ask: Callable[[Any], Any]) -> Any:
-        """Ask once more where the connection was broken: reading twice changes nothing."""
-        try:
-            return await self._ask(ask)
-        except StoreUnavailable as error:
-            if not isinstance(error.__cause__, ConnectionError):
-                raise
-        return await self._ask(ask)
-
-    async def _ask(self, ask: Callable[[Any], Any]) -> Any:
-        try:
-            answer = await ask(await self._connector.client())
-        except (RedisError, OSError, EmbeddedServerError) as error:
-            if isinstance(error, ConnectionError | OSError):
-                self._connector.doubt()
-            # Whatever Redis says but an answer is an outage: fail closed (I5).  `Patience` logs it, unless a retry heals it.
-            raise StoreUnavailable from error
-        self._outage.ended()
-        return answer
+                self._caches.here().changed(key.encode())
 
 
 def _ours(record: Record | None) -> Record:

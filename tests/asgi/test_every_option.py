@@ -100,7 +100,7 @@ async def test_namespace_keeps_apps_apart(stage):
         token = (await log_in(one)).new_token
         assert 200 == (await call(one.app, "GET", "/me", bearer(token))).status
         assert "session_ended" == (await call(two.app, "GET", "/me", bearer(token))).code
-        client = await one.guard.engine.store._connector.client()
+        client = await one.guard.engine.store._link.connector.client()
         assert 1 == await client.exists(f"one:s:{{{digest_of('user-1')}}}")
         await one.guard.revoke_all("user-1")
 

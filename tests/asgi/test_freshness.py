@@ -578,7 +578,7 @@ class TestLate:
                     async with stage.another_process() as process:
                         await process.revoke_all("user-1")
                 case "the database":
-                    client = await stage.guard.engine.store._connector.client()
+                    client = await stage.guard.engine.store._link.connector.client()
                     await client.flushdb()
                 case _:
                     path = {"logout": "/logout", "a new login": "/login", "revoke_all": "/desk/end-all"}[by]
@@ -733,7 +733,7 @@ class TestEnded:
             case "session_expired":
                 stage.clock.advance(15 * 24 * 3600 + 1)
             case "session_ended":
-                client = await stage.guard.engine.store._connector.client()
+                client = await stage.guard.engine.store._link.connector.client()
                 assert await client.delete(session_key(stage.options["namespace"], "user-1"))
             case "cookie_not_stored":
                 stage.clock.advance(901)

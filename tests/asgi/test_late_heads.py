@@ -128,7 +128,7 @@ async def test_i15_the_session_has_ended_so_nothing_leaves(stage, slow, by):
             async with stage.another_process() as process:
                 await process.revoke_all("user-1")
         elif by == "the database":
-            client = await stage.guard.engine.store._connector.client()
+            client = await stage.guard.engine.store._link.connector.client()
             await client.flushdb()
         elif by == "its end":
             stage.clock.advance(15 * 24 * 3600)

@@ -117,7 +117,7 @@ async def test_a_user_with_ten_thousand_sessions_is_listed_rotated_and_ended(opt
         sids = [f"01ARZ3NDEKTSV4RRFFQ6{number:06d}" for number in range(9_998)]
         # Ten thousand scripts that each look at all others take minutes; the records are written as the script writes them.
         first = await guard.login("many", {"role": "user"})
-        client, key = await store._connector.client(), session_key(store._namespace, "many")
+        client, key = await store._link.connector.client(), session_key(store._namespace, "many")
         raw = await client.hget(key, first.session_id)
         await client.hset(key, mapping=dict.fromkeys(sids, raw))
 
@@ -135,7 +135,7 @@ async def test_a_user_with_ten_thousand_sessions_is_listed_rotated_and_ended(opt
 
 async def test_p60_a_lower_limit_ends_all_that_are_too_many_at_once(options, guard, clock):
     first = await guard.login("many")
-    client, key = await guard.engine.store._connector.client(), session_key(options["namespace"], "many")
+    client, key = await guard.engine.store._link.connector.client(), session_key(options["namespace"], "many")
     raw = await client.hget(key, first.session_id)
     sids = [f"01ARZ3NDEKTSV4RRFFQ6{number:06d}" for number in range(5_000)]
     await client.hset(key, mapping=dict.fromkeys(sids, raw))

@@ -18,7 +18,7 @@ from asgi_tokenguard.store import scripts
 def patch(old, new):
     assert old in scripts.PRESENT.text
     text = scripts.PRESENT.text.replace(old, new)
-    scripts.PRESENT = scripts.Script(text, hashlib.sha1(text.encode()).hexdigest())
+    scripts.PRESENT = scripts.Script(text, hashlib.sha1(text.encode()).hexdigest(), changes=True)
 """
 # What is broken, how, and the stories that notice.
 VARIANTS = {

@@ -125,7 +125,7 @@ async def test_a_guard_that_starts_before_its_redis_serves_once_it_is_there(frag
 async def test_idle_connections_that_the_server_closed_are_not_handed_out(fragile, fragile_guard):
     """FACTS section 10: redis-py 8.1.0 hands out dead connections over TCP unless maintenance notifications are off."""
     tokens = await fragile_guard.login("user-1")
-    client = await fragile_guard.engine.store._connector.client()
+    client = await fragile_guard.engine.store._link.connector.client()
     for _ in range(5):
         await asyncio.gather(*(fragile_guard.authenticate(tokens.access_token) for _ in range(16)))
         await client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -158,7 +158,7 @@ async def test_cancellation_anywhere_leaks_no_connection_and_loses_no_session(fr
         await asyncio.gather(task, return_exceptions=True)
     assert finished < 60
 
-    pool = (await guard.engine.store._connector.client()).connection_pool
+    pool = (await guard.engine.store._link.connector.client()).connection_pool
     assert not pool._in_use_connections
     await asyncio.gather(*(guard.authenticate(tokens.access_token) for _ in range(32)))
     assert not pool._in_use_connections
@@ -192,7 +192,7 @@ async def test_an_embedded_server_that_was_killed_comes_back_by_itself(tmp_path,
         tab = Browser(app).tab()
         for _ in range(3):
             assert 200 == (await tab.post("/login")).status
-            client = await guard.engine.store._connector.client()
+            client = await guard.engine.store._link.connector.client()
             os.kill((await client.info("server"))["process_id"], signal.SIGKILL)
             statuses = [(await tab.get()).status for _ in range(4)]
             assert statuses[-1] in {200, 401}, statuses

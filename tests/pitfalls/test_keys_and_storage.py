@@ -69,7 +69,7 @@ class TestP35:
 
     async def test_p35_redis_holds_no_token(self, stage):
         tokens = await self.secrets(stage)
-        client = await stage.guard.engine.store._connector.client()
+        client = await stage.guard.engine.store._link.connector.client()
         keys = [key async for key in client.scan_iter()]
         stored = keys + [part for key in keys for pair in (await client.hgetall(key)).items() for part in pair]
         for token in tokens:
@@ -164,7 +164,7 @@ def sizes(guard):
             slots = [name for kind in type(item).__mro__ for name in getattr(kind, "__slots__", ())]
             names = [*getattr(item, "__dict__", {}), *slots]
             todo += [(f"{where}.{name}", getattr(item, name, None)) for name in names if not name.startswith("__")]
-    assert [1] == [size for where, size in found.items() if where.endswith("_connector._clients.data")]
+    assert [1] == [size for where, size in found.items() if where.endswith("connector._clients.data")]
     return found
 
 

@@ -31,7 +31,7 @@ def key_of(stage, user="user-1"):
 
 
 async def redis_of(stage):
-    return await stage.guard.engine.store._connector.client()
+    return await stage.guard.engine.store._link.connector.client()
 
 
 async def test_p01_parallel_tabs_rotate_once(stage, processes):
