@@ -147,7 +147,7 @@ def state_of(pid):
     """Its state letter and its parent, or None where there is no such process; a zombie has ended."""
     try:
         letter, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter where it ends between open and read
         return None
     return None if letter in "ZX" else (letter, int(parent))
 
