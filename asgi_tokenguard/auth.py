@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 
-from asgi_tokenguard.core.claims import scopes
 from asgi_tokenguard.errors import Code, NoSuchSession, NotAuthenticated, NotGuarded
 from asgi_tokenguard.store.answers import Whose
 
@@ -81,13 +80,10 @@ class Auth:
         self._pending = pending
         self._claims: dict[str, Any] | None = None
 
-    def is_of(self, carrier: Carrier) -> bool:
-        return self._carrier is carrier
-
-    def become(self, identity: Identity | None, pending: str | None = None) -> None:
-        """Follow a login or logout of this request; for the exchange alone."""
+    def become(self, identity: Identity | None) -> None:
+        """Follow a login or logout of this request; for `follow` alone."""
         self._identity = identity
-        self._pending = pending
+        self._pending = None
         self._claims = None
 
     @property
@@ -128,7 +124,7 @@ class Auth:
     @property
     def scopes(self) -> tuple[str, ...]:
         """The scopes in the claim `scope`: words in a string, or a list of strings."""
-        return () if self._identity is None or self._pending is not None else scopes(self._identity.claims)
+        return () if self._identity is None or self._pending is not None else self._identity.scopes
 
     @property
     def auth_time(self) -> int | None:
@@ -236,26 +232,33 @@ def get_auth(request_or_scope: Any) -> Auth:
     return auth
 
 
-def presented_identity(scope: Mapping[str, Any]) -> Identity:
+def presented_identity(auth: Auth) -> Identity:
     """Whose session a request is of, pending or not; raises `NotAuthenticated` for nobody."""
-    auth = scope.get(SCOPE_KEY)
-    if not isinstance(auth, Auth) or auth._identity is None:  # noqa: SLF001 (the same file)
+    if auth._identity is None:  # noqa: SLF001 (the same file)
         raise NotAuthenticated(Code.TOKEN_REQUIRED)
     return auth._identity  # noqa: SLF001
 
 
-def enter(scope: MutableMapping[str, Any], carrier: Carrier, identity: Identity | None, pending: str | None = None) -> None:
+def enter(scope: MutableMapping[str, Any], carrier: Carrier, identity: Identity | None, pending: str | None = None) -> Auth:
+    """Fill *scope* for the app: ours, and Starlette's `request.user` and `request.auth` for `@requires`."""
+    auth = scope[SCOPE_KEY] = Auth(carrier, identity, pending)
+    _show(scope, identity if pending is None else None)
+    return auth
+
+
+def follow(scope: MutableMapping[str, Any], auth: Auth, identity: Identity | None) -> None:
     """
-    Fill *scope* for the app: ours, and Starlette's `request.user` and `request.auth` for `@requires`.
+    Bring *auth* and its *scope* in line with a login or logout.
 
     A request has one `Auth`: who took it before a login, or from a copy of the scope, sees the login as well.
     """
-    auth = scope.get(SCOPE_KEY)
-    if isinstance(auth, Auth) and auth.is_of(carrier):
-        auth.become(identity, pending)
-    else:
-        auth = scope[SCOPE_KEY] = Auth(carrier, identity, pending)
-    if identity is None or pending is not None:
+    auth.become(identity)
+    scope[SCOPE_KEY] = auth
+    _show(scope, identity)
+
+
+def _show(scope: MutableMapping[str, Any], identity: Identity | None) -> None:
+    if identity is None:
         scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
-    else:
-        scope["user"], scope["auth"] = User(identity), AuthCredentials(["authenticated", *auth.scopes])
+    else:  # new ones for each request, since apps write in them
+        scope["user"], scope["auth"] = User(identity), AuthCredentials(("authenticated", *identity.scopes))

@@ -15,6 +15,7 @@ from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, check_subject, dump_claims
 from asgi_tokenguard.core.devices import fingerprint
 from asgi_tokenguard.core.doubts import ANYONE, UNSET, Visit
+from asgi_tokenguard.core.paths import special
 from asgi_tokenguard.core.records import Record, is_session_id, new_ulid, ulid_text
 from asgi_tokenguard.core.risk import Verdict, network_of
 from asgi_tokenguard.core.rotation import NOTHING, Handout, NewIds, Outcome, Presented, Shown, handout
@@ -53,6 +54,7 @@ class Engine:
         from asgi_tokenguard.store.redis import RedisStore  # noqa: PLC0415 (redis costs 300 ms to import)
 
         self.settings = settings
+        self.special = special(settings.paths, settings.endpoints)
         self.codec = Codec(settings.keys, settings.lifetimes)
         self.monotonic = monotonic
         self.store: RedisStore = RedisStore(

@@ -18,13 +18,14 @@ from support.wire import call, scope_of
 
 from asgi_tokenguard import Identity, NotAuthenticated, NotGuarded, TokenGuard, TokenGuardMiddleware, get_auth
 from asgi_tokenguard.auth import Auth, User, enter
+from asgi_tokenguard.core.claims import scopes
 from asgi_tokenguard.errors import Code, Refusal, StepUpRequired
 
 SID = "01HF7YAT00C1NP6X5D30R30C9M"
 
 
 def identity(**claims: Any) -> Identity:
-    return Identity(subject="user-1", session_id=SID, claims=claims, auth_time=1_700_000_000)
+    return Identity(subject="user-1", session_id=SID, claims=claims, auth_time=1_700_000_000, scopes=scopes(claims))
 
 
 class Recorder:

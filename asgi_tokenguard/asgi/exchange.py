@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tokenguard import freshness
 from asgi_tokenguard.asgi import credentials, endpoints, gate, responses
-from asgi_tokenguard.auth import enter, presented_identity
+from asgi_tokenguard.auth import enter, follow, presented_identity
 from asgi_tokenguard.core.callers import Caller, Kind, Provenance, Signs, kind, login_caller, provenance
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims
 from asgi_tokenguard.core.decisions import may_log_in, may_ride_on_cookie, refusal_code
@@ -47,7 +47,7 @@ TARGETED_CACHE_CONTROL: Final = frozenset({b"cdn-cache-control", b"surrogate-con
 class Exchange:
     """One request: remembers what to add to the response head."""
 
-    __slots__ = ("_clears", "_delivery", "_engine", "_made", "_pending", "_scope", "_send", "_started")
+    __slots__ = ("_auth", "_clears", "_delivery", "_engine", "_made", "_pending", "_scope", "_send", "_started")
 
     def __init__(self, engine: Engine, scope: Scope, send: Send) -> None:
         self._engine = engine
@@ -59,12 +59,15 @@ class Exchange:
         self._made: dict[str, str] = {}
         self._pending: gate.Pending | None = None
 
-    async def run(self, app: ASGIApp, receive: Receive) -> None:
+    def run(self, app: ASGIApp, receive: Receive) -> Awaitable[None]:
+        """Serve the request; a known token costs no step of a coroutine more than the app's own."""
         identity = gate.known(self._scope, self._engine)
-        if identity is not None:
-            enter(self._scope, self, identity)
-            await self._serve(app, receive)
-            return
+        if identity is None:
+            return self._admit(app, receive)
+        self._auth = enter(self._scope, self, identity)
+        return self._serve(app, receive)
+
+    async def _admit(self, app: ASGIApp, receive: Receive) -> None:
         mounted = endpoints.find(self._scope, self._engine.settings) if gate.is_mounted(self._scope, self._engine) else None
         try:
             admission = await self._admission(mounted)
@@ -72,7 +75,8 @@ class Exchange:
             await responses.answer(refusal, self._send)
             return
         self._delivery, self._pending = admission.delivery, admission.pending
-        enter(self._scope, self, admission.identity, None if admission.pending is None else admission.pending.reason)
+        reason = None if admission.pending is None else admission.pending.reason
+        self._auth = enter(self._scope, self, admission.identity, reason)
         await self._serve(mounted or app, receive)
 
     async def _admission(self, mounted: Endpoint | None) -> gate.Admission:
@@ -98,7 +102,7 @@ class Exchange:
 
     def send(self, message: Message) -> Awaitable[None]:
         """The app's `send`: only the response head is ever looked at."""
-        if message["type"] == START and not self._started:
+        if not self._started and message["type"] == START:
             self._started = True
             if self._delivery is not None or self._clears:
                 return self._send_head(message)
@@ -164,7 +168,7 @@ class Exchange:
             )
         self._clears, self._pending = False, None
         self._made = {identity.session_id: subject}
-        enter(self._scope, self, identity)
+        follow(self._scope, self._auth, identity)
 
     async def logout(self) -> None:
         signs, where = self._provenance()
@@ -180,7 +184,7 @@ class Exchange:
             for sid, owner in self._brought().items():
                 await self._engine.end(owner, Whose.ONE, sid, Code.LOGGED_OUT)
         self._delivery, self._clears, self._made = None, True, {}
-        enter(self._scope, self, None)
+        follow(self._scope, self._auth, None)
 
     async def sessions(self, identity: Identity) -> list[Session]:
         async with self._engine.store.patience():
@@ -204,12 +208,12 @@ class Exchange:
             ended = await self._engine.end(identity.subject, whose, sid)
         if ends_current:
             self._delivery, self._made = None, {}
-            enter(self._scope, self, None)
+            follow(self._scope, self._auth, None)
         return ended
 
     async def reauthenticated(self, subject: str) -> None:
         self._refuse_if_started()
-        identity = presented_identity(self._scope)
+        identity = presented_identity(self._auth)
         if subject != identity.subject:
             raise SubjectMismatch
         signs, where = self._provenance()
@@ -221,7 +225,7 @@ class Exchange:
                 await self._pass(self._pending, as_caller)
             identity, self._delivery = await freshness.renew(self._engine, identity, as_caller, self._delivery)
         self._pending = None
-        enter(self._scope, self, identity)
+        follow(self._scope, self._auth, identity)
 
     async def _pass(self, pending: gate.Pending, as_caller: Caller) -> None:
         """Let in the cookie that was doubted, now that its user has proved who they are."""
