@@ -39,8 +39,8 @@ _SEGMENTS: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _LAST: Final = {0: None, 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
 
 
-_STANDARD: Final = str.maketrans("-_", "+/")
-_PADDING: Final = ("", "===", "==", "=")
+_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+_PADDING: Final = (b"", b"===", b"==", b"=")
 
 
 class Kind(Enum):
@@ -160,7 +160,7 @@ class Codec:
 
 def _bytes_of(segment: str) -> bytes:
     """What a canonical segment stands for: `urlsafe_b64decode`, without what it does for other types and alphabets."""
-    return a2b_base64(segment.translate(_STANDARD) + _PADDING[len(segment) % 4])
+    return a2b_base64(segment.encode("ascii").translate(_STANDARD) + _PADDING[len(segment) % 4])
 
 
 def _is_canonical(segments: str) -> bool:
