@@ -234,9 +234,15 @@ def get_auth(request_or_scope: Any) -> Auth:
 
 def presented_identity(auth: Auth) -> Identity:
     """Whose session a request is of, pending or not; raises `NotAuthenticated` for nobody."""
-    if auth._identity is None:  # noqa: SLF001 (the same file)
+    identity = identity_behind(auth)
+    if identity is None:
         raise NotAuthenticated(Code.TOKEN_REQUIRED)
-    return auth._identity  # noqa: SLF001
+    return identity
+
+
+def identity_behind(auth: Auth) -> Identity | None:
+    """Whose session a request is of, pending or not; None for nobody."""
+    return auth._identity  # noqa: SLF001 (the same file)
 
 
 def enter(scope: MutableMapping[str, Any], carrier: Carrier, identity: Identity | None, pending: str | None = None) -> Auth:

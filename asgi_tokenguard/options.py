@@ -14,6 +14,7 @@ from asgi_tokenguard.core.callers import normal_origin
 from asgi_tokenguard.core.cookie import RefreshCookie
 from asgi_tokenguard.core.doubts import Watch
 from asgi_tokenguard.core.lifetimes import Lifetimes
+from asgi_tokenguard.core.media_types import MediaTypes
 from asgi_tokenguard.core.paths import Paths, Patterns, mount_point
 from asgi_tokenguard.core.risk import RiskPolicy
 from asgi_tokenguard.errors import ConfigurationError
@@ -99,6 +100,12 @@ class GuardOptions(TypedDict, total=False):
     """Addresses, networks or `"unix"` whose forwarded headers count.  Default: none."""
     reauthentication: Iterable[str]
     """Paths that a caller of whom step-up is demanded may still reach: where the password is asked for.  Default: none."""
+    streams: Iterable[str]
+    """
+    Media types of responses that end with their session: `["text/event-stream"]`, or `["*/*"]` for downloads as well.
+
+    Default: `["text/event-stream"]`.
+    """
     endpoints: str | None
     """Mounts logout, refresh and the list of sessions below this prefix: `"/auth"`.  Default: none, off."""
     fresh: int | timedelta
@@ -133,6 +140,7 @@ class Settings:
     trusted_origins: frozenset[str]
     trusted_proxies: TrustedProxies
     reauthentication: Patterns
+    streams: MediaTypes
     endpoints: str | None  # with its slash: "/auth/"
     fresh: int  # seconds
     max_sessions: int
@@ -176,6 +184,7 @@ def settle(options: Mapping[str, Any]) -> Settings:
         trusted_origins=_origins(options.get("trusted_origins", ())),
         trusted_proxies=TrustedProxies.parse(options.get("trusted_proxies", ())),
         reauthentication=reauthentication,
+        streams=MediaTypes.parse("streams", options.get("streams", ("text/event-stream",))),
         endpoints=mount_point(options.get("endpoints"), patterns),
         fresh=_fresh(options.get("fresh", FRESH)),
         max_sessions=_max_sessions(options.get("max_sessions", MAX_SESSIONS)),
