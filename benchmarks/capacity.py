@@ -8,7 +8,8 @@ login's record, one for each user.  Each operation is of a user at random: "chec
 "request" the whole cold request (token verified, Redis asked, nothing kept), "rotation" the script, "rotating request" the
 whole of it from the cookie to two new tokens, "list" a user's sessions.  A ratio is the median over rounds of this size's
 time to the smallest's.  "µs in the server" are the server's own count of its
-commands.
+commands; `--server` names another one.  The wheel's is built on the C library's malloc, whose free memory lies scattered over
+all that was ever filled, so that its scripts slow down as it grows; those of distributions are built on jemalloc.
 
 Then, in processes of their own: what a verified token takes in memory (as the resident size grows, as tracemalloc counts, as
 the cache counts for its bound), whether a warm request is slower beside many, and what pushes cost: another process changes as
@@ -75,8 +76,9 @@ async def main() -> None:
             {"rate": rate or None} | await process("pushes", town, count, rate)
             for count, rate in (QUICK_PUSHES if asked.quick else PUSHES)
         ]
-        setting = facts(await server_name(desks[0].client))
-    print(f"{setting['server']}, Python {setting['python']}, {rounds} rounds of {requests} requests\n")
+        allocator = (await desks[0].client.info("memory"))["mem_allocator"]
+        setting = facts(await server_name(desks[0].client)) | {"allocator": allocator}
+    print(f"{setting['server']} ({allocator}), Python {setting['python']}, {rounds} rounds of {requests} requests\n")
     tables(rows, cached, pushes)
     parameters = {"target": TARGET, "rounds": rounds, "requests": requests}
     write({"benchmark": "capacity", **setting, **parameters, "rows": rows, "cached": cached, "pushes": pushes}, asked.json)
