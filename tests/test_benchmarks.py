@@ -27,6 +27,7 @@ ROWS = {
     ),
     "rotation": ("name", ["six commands", "script", "request, six commands", "request, script"]),
     "memory": ("per_user", [1, 3]),
+    "capacity": ("sessions", [1_000, 5_000]),
     "propagation": ("name", ["idle", "under load"]),
     "outbox": ("name", ["no mirror", "mirror at once", "mirror of 5 s", "mirror that fails"]),
 }
@@ -46,6 +47,7 @@ SECONDS, GENERATIONS = (2, 5, 10), (2, 3, 4, 5)
 ROWS["lingering"] = ("name", ["off", *(f"{seconds} s x {of}" for seconds in SECONDS for of in GENERATIONS)])
 
 MEASURED = {
+    "capacity": "check_us",
     "lingering": "thieves",
     "outbox": "login_us",
     "overhead": "request_us",
@@ -136,6 +138,32 @@ def test_a_session_costs_no_more_than_the_design_allows(reports):
     """Of 3,000 sessions one weighs 620 or 621 bytes, as the server's buffers are; of the documented 100,000 it weighs 615."""
     for row in reports["memory"][1]["rows"]:
         assert 200 < row["bytes"] <= row["target"] * 1.005
+
+
+def test_every_operation_is_compared_with_the_smallest_size(reports):
+    smallest, other = reports["capacity"][1]["rows"]
+    for operation in ("check", "request", "rotation", "rotating_request", "list"):
+        assert 1 == smallest[f"{operation}_ratio"]
+        assert other[f"{operation}_us"] > 0 < other[f"{operation}_ratio"]
+    # A check is part of a request, and a rotation of a request that rotates.
+    assert other["check_us"] < other["request_us"]
+    assert other["rotation_us"] < other["rotating_request_us"]
+    for row in (smallest, other):
+        assert 200 < row["bytes_per_session"] <= 630
+
+
+def test_the_cache_counts_what_an_entry_takes(reports):
+    """Its bound in bytes is one only if an entry is counted as what Python allocates for it."""
+    cached = reports["capacity"][1]["cached"]
+    assert 0.93 < cached["traced_bytes"] / cached["counted_bytes"] < 1.05
+
+
+def test_every_push_is_heard(reports):
+    paced, full_speed = reports["capacity"][1]["pushes"]
+    assert (500, 4_000) == (paced["pushes"], full_speed["pushes"])
+    for row in (paced, full_speed):
+        assert row["requests"] > 0 < row["processor_us"]
+        assert 0 <= row["warm_share"] <= 1
 
 
 def test_the_lingering_rule_asks_thieves_and_logs_nobody_out(reports):
