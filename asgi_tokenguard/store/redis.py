@@ -22,7 +22,7 @@ from asgi_tokenguard.store.link import Link
 from asgi_tokenguard.store.patience import Patience
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from asgi_tokenguard.store.redis_py import Client
 
 logger = logging.getLogger("asgi_tokenguard")
 # What a tombstone keeps of a User-Agent: a part has one byte of length, and this much tells one browser from another.
@@ -40,7 +40,7 @@ class RedisStore:
 
     def __init__(
         self,
-        source: str | Redis,
+        source: str | Client,
         *,
         namespace: str,
         lifetimes: Lifetimes,
@@ -89,7 +89,7 @@ class RedisStore:
         async def read(client: Any) -> Any:
             return await client.execute_command("HMGET", key, sid, ALL)
 
-        own, of_all = await self._link.read(read)
+        own, of_all = await self._link.read(read, key)
         raw = of_all if own is None else own
         ending = None if raw is None else unpack_ending(sid, raw)
         # Each later tombstone of the user keeps the key for another day.
@@ -221,7 +221,7 @@ class RedisStore:
         async def read(client: Any) -> Any:
             return await client.execute_command("GET", key)
 
-        found: bytes | None = await self._link.read(read)
+        found: bytes | None = await self._link.read(read, key)
         return found
 
     async def put_place(self, slot: int, raw: bytes, seconds: int) -> None:
@@ -230,7 +230,7 @@ class RedisStore:
         async def write(client: Any) -> Any:
             return await client.execute_command("SET", key, raw, "EX", seconds)
 
-        await self._link.ask(write)
+        await self._link.ask(write, key)
 
     async def update_claims(self, subject: str, sid: str | None, claims: bytes, base: bytes) -> int:
         """Give one session, or all (None), new claims; the number of sessions that have them now."""
