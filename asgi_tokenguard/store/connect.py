@@ -15,8 +15,9 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from asgi_tokenguard.errors import ConfigurationError
+from asgi_tokenguard.store.cluster import owner, read_topology
 from asgi_tokenguard.store.embedded import EmbeddedServer, embedded_server
-from asgi_tokenguard.store.redis_py import decodes, owner, read_topology, reads_replicas
+from asgi_tokenguard.store.redis_py import decodes, reads_replicas
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from redis.asyncio import RedisCluster
 from redis.exceptions import ConnectionError, MaxConnectionsError, NoScriptError  # noqa: A004 (redis-py's own)
 
 from asgi_tokenguard.errors import StoreUnavailable
+from asgi_tokenguard.store import cluster
 from asgi_tokenguard.store.batch import Batch, Question
 from asgi_tokenguard.store.clock import RedisClock
 from asgi_tokenguard.store.connect import Connector
 from asgi_tokenguard.store.embedded import EmbeddedServerError
 from asgi_tokenguard.store.patience import Outage, Patience
-from asgi_tokenguard.store.redis_py import CLUSTER_FAILURES, FAILURES, at_owner
+from asgi_tokenguard.store.redis_py import FAILURES
 from asgi_tokenguard.store.scripts import Script
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from asgi_tokenguard.store.redis_py import Client
+
+
+Ask: TypeAlias = Callable[["Client"], Awaitable[Any]]
 
 
 class Link:
@@ -37,7 +41,6 @@ class Link:
         self.connector = Connector(source, timeout)
         self._outage = Outage()
         self._timeout = timeout
-        self._failures = CLUSTER_FAILURES if isinstance(source, RedisCluster) else FAILURES
         # By the name of the node that is asked: one that is away makes no question wait or fail but its own.
         self._batches: WeakKeyDictionary[AbstractEventLoop, dict[str, Batch]] = WeakKeyDictionary()
 
@@ -46,7 +49,7 @@ class Link:
 
     async def open(self) -> None:
         """Connect and learn the time."""
-        await self.read(self._ask_time)
+        await self._ask_again(self._ask_time, "")
 
     async def aclose(self) -> None:
         for batch in self._batches.pop(asyncio.get_running_loop(), {}).values():
@@ -66,30 +69,37 @@ class Link:
         """Run *script*, whose reply begins with the time; its text is sent where the server does not know it."""
 
         async def evaluate(client: Any) -> Any:
-            where = await at_owner(client, keys[0])
             try:
-                return await client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args, **where)
+                return await execute(client, keys[0], "EVALSHA", script.sha, len(keys), *keys, *args)
             except NoScriptError:  # a new server, or its scripts were flushed; EVAL keeps the script as well
-                return await client.execute_command("EVAL", script.text, len(keys), *keys, *args, **where)
+                return await execute(client, keys[0], "EVAL", script.text, len(keys), *keys, *args)
 
         asked = self.clock.monotonic()
-        reply: list[Any] = await self.ask(evaluate, keys[0])
+        reply: list[Any] = await self._ask(evaluate, keys[0])
         self.clock.sync(reply[0], asked)
         return reply
 
-    async def read(self, ask: Callable[[Any], Any], key: str = "") -> Any:
+    async def read(self, key: str, *command: str | int) -> Any:
+        """The answer to a command that reads *key*."""
+        return await self._ask_again(lambda client: execute(client, key, *command), key)
+
+    async def write(self, key: str, *command: str | bytes | int) -> Any:
+        """The answer to a command that writes *key*; it is sent once."""
+        return await self._ask(lambda client: execute(client, key, *command), key)
+
+    async def _ask_again(self, ask: Ask, key: str) -> Any:
         """Ask once more where the connection was broken: reading twice changes nothing."""
         try:
-            return await self.ask(ask, key)
+            return await self._ask(ask, key)
         except StoreUnavailable as error:
             if not isinstance(error.__cause__, ConnectionError):
                 raise
-        return await self.ask(ask, key)
+        return await self._ask(ask, key)
 
-    async def ask(self, ask: Callable[[Any], Any], key: str = "") -> Any:
+    async def _ask(self, ask: Ask, key: str) -> Any:
         try:
             answer = await ask(await self.connector.client())
-        except (*self._failures, EmbeddedServerError) as error:
+        except (*FAILURES, EmbeddedServerError) as error:
             # Too many at once say nothing of the server, and looking around would be one more.
             if isinstance(error, ConnectionError | OSError) and not isinstance(error, MaxConnectionsError):
                 self.connector.doubt(key)
@@ -102,36 +112,42 @@ class Link:
         return answer
 
     async def _fields(self, questions: list[Question]) -> list[bytes | None]:
-        async def read(client: Any) -> Any:
-            if len(questions) == 1 and not self.clock.is_stale:
-                return [await client.execute_command("HGET", *questions[0])]  # half the cost of a pipeline of one
-            pipeline = client.pipeline(transaction=False)
-            for question in questions:
-                pipeline.execute_command("HGET", *question)
-            return await (self._with_time(client, pipeline, key) if self.clock.is_stale else pipeline.execute())
-
-        # Bounded like a request, which waits for it no longer than that.
         key = questions[0][0]
+        # Bounded like a request, which waits for it no longer than that.
         try:
             async with asyncio.timeout(self._timeout):
-                found: list[bytes | None] = await self.read(read, key)
+                found: list[bytes | None] = await self._ask_again(lambda client: self._read_fields(client, questions), key)
         except TimeoutError as error:
             raise StoreUnavailable from error
         return found
 
-    async def _with_time(self, client: Any, pipeline: Any, key: str) -> list[bytes | None]:
-        """Execute *pipeline* and learn the time, in one go where there is one server."""
-        if isinstance(client, RedisCluster):  # its pipelines lose where to send what has no key
-            await self._ask_time(client, key)
-            found: list[bytes | None] = await pipeline.execute()
-            return found
-        pipeline.execute_command("TIME")
-        asked = self.clock.monotonic()
-        *found, time = await pipeline.execute()
-        self.clock.sync_time(time, asked)
+    async def _read_fields(self, client: Any, questions: list[Question]) -> list[Any]:
+        is_stale, asked = self.clock.is_stale, self.clock.monotonic()
+        commands = [("HGET", *question) for question in questions]
+        if isinstance(client, RedisCluster):
+            if is_stale:
+                await self._ask_time(client, questions[0][0])
+            return await cluster.execute_all(client, commands)
+        if len(commands) == 1 and not is_stale:
+            return [await client.execute_command(*commands[0])]  # half the cost of a pipeline of one
+        pipeline = client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        if is_stale:
+            pipeline.execute_command("TIME")
+        found: list[Any] = await pipeline.execute()
+        if is_stale:
+            self.clock.sync_time(found.pop(), asked)
         return found
 
-    async def _ask_time(self, client: Any, key: str = "") -> None:
-        # Of a cluster, the clock that stamps the tokens of *key*, or any.
+    async def _ask_time(self, client: Client, key: str = "") -> None:
+        # Of a cluster, the clock that stamps the tokens of *key*; any, where it is empty.
         asked = self.clock.monotonic()
-        self.clock.sync_time(await client.execute_command("TIME", **await at_owner(client, key)), asked)
+        self.clock.sync_time(await execute(client, key, "TIME"), asked)
+
+
+async def execute(client: Any, key: str, *command: str | bytes | int) -> Any:
+    """The answer to *command*, which is about *key*."""
+    if isinstance(client, RedisCluster):
+        return await cluster.execute(client, key, *command)
+    return await client.execute_command(*command)

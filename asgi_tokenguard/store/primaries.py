@@ -15,6 +15,7 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError  # noqa: A004 (redis-py's own)
 
 from asgi_tokenguard.store import redis_py
+from asgi_tokenguard.store.cluster import read_topology
 from asgi_tokenguard.store.topology import tag_in, view_of
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class ClusterPrimary(Primary):
 async def primaries(client: Client, namespace: str, *, anew: bool) -> list[Primary]:
     """All of *client*, their connections not open yet; *anew* where what it knows of them may be past."""
     if isinstance(client, RedisCluster):
-        await (redis_py.read_topology(client) if anew else client.initialize())
+        await (read_topology(client) if anew else client.initialize())
         members = Members(client)
         return [ClusterPrimary(node, members, namespace) for node in members.nodes]
     pool = client.connection_pool

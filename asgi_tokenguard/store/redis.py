@@ -85,11 +85,7 @@ class RedisStore:
     async def reason(self, subject: str, sid: str) -> Code | None:
         """Why *sid* is over, where a tombstone tells it: one plain read."""
         key = tombstone_key(self._namespace, subject)
-
-        async def read(client: Any) -> Any:
-            return await client.execute_command("HMGET", key, sid, ALL)
-
-        own, of_all = await self._link.read(read, key)
+        own, of_all = await self._link.read(key, "HMGET", key, sid, ALL)
         raw = of_all if own is None else own
         ending = None if raw is None else unpack_ending(sid, raw)
         # Each later tombstone of the user keeps the key for another day.
@@ -217,20 +213,12 @@ class RedisStore:
 
     async def get_place(self, slot: int) -> bytes | None:
         key = place_key(self._namespace, slot)
-
-        async def read(client: Any) -> Any:
-            return await client.execute_command("GET", key)
-
-        found: bytes | None = await self._link.read(read, key)
+        found: bytes | None = await self._link.read(key, "GET", key)
         return found
 
     async def put_place(self, slot: int, raw: bytes, seconds: int) -> None:
         key = place_key(self._namespace, slot)
-
-        async def write(client: Any) -> Any:
-            return await client.execute_command("SET", key, raw, "EX", seconds)
-
-        await self._link.ask(write, key)
+        await self._link.write(key, "SET", key, raw, "EX", seconds)
 
     async def update_claims(self, subject: str, sid: str | None, claims: bytes, base: bytes) -> int:
         """Give one session, or all (None), new claims; the number of sessions that have them now."""

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 
 Client: TypeAlias = Redis | RedisCluster
 
-# Whatever redis-py raises where a server gives no answer.  A cluster without a node that answers is no `RedisError`, and a
-# slot that nobody owns is a KeyError.  So is, as an AttributeError, a redirection to a node that has no slot yet (ASK).
+# Whatever redis-py raises where no answer comes; a cluster without a node that answers is no `RedisError`.
 FAILURES = (RedisError, RedisClusterException, OSError)
-CLUSTER_FAILURES = (*FAILURES, KeyError, AttributeError)
 
 
 def decodes(client: Client) -> bool:
@@ -42,36 +40,9 @@ def sentinels_primary(pool: SentinelConnectionPool) -> Any:
     return pool.master_address
 
 
-async def read_topology(client: RedisCluster, suspect: str = "") -> None:
-    """Let *client* ask the cluster anew who owns what, and *suspect* last: it may be frozen."""
-    await client.initialize(last_failed_node_name=suspect or None)
-    await client.nodes_manager.initialize(last_failed_node_name=suspect or None)
-
-
 def primaries_of(client: RedisCluster) -> list[ClusterNode]:
     """From whom *client* reads, if it knows the cluster."""
     return client.get_primaries()
-
-
-async def at_owner(client: Any, key: str) -> dict[str, Any]:
-    """
-    Arguments of `execute_command` that send it to the owner of *key* (anybody, where it is empty), and once only.
-
-    A cluster's client sends a command again after a lost answer, unless it is told where to; a script may have run by then.
-    """
-    if not isinstance(client, RedisCluster):
-        return {}
-    await client.initialize()  # nothing, where it has been
-    return {"target_nodes": client.get_node_from_key(key) if key else client.get_default_node()}
-
-
-def owner(client: RedisCluster, key: str) -> str:
-    """The name of the node that *client* would ask for *key*; empty where none is known."""
-    try:
-        node = client.get_node_from_key(key)
-    except RedisClusterException:
-        return ""
-    return "" if node is None else node.name
 
 
 def dedicated_connection(source: Any) -> Any:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Self
 
 from redis import Redis
+from redis.asyncio import RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
@@ -40,7 +43,7 @@ class Cluster:
     def __init__(self, primaries: int = 3, *, replicas: bool = False, spare: int = 0, more: Sequence[str] = ()) -> None:
         self._more = [
             "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no",
-            "--repl-diskless-sync-delay", "0", "--enable-debug-command", "local", *more,
+            "--repl-diskless-sync-delay", "0", "--cluster-allow-replica-migration", "no", *more,
         ]  # fmt: skip
         self._number = primaries
         self._with_replicas, self._spare_number = replicas, spare
@@ -111,6 +114,42 @@ class Cluster:
             until(lambda replica=replica: command(replica, "INFO", "replication")["master_link_status"] == "up", "replicas")
         for member in self.members:
             until(lambda member=member: sum(len(line) > 8 for line in nodes(member)) == self._number, "who owns what is known")
+
+
+@asynccontextmanager
+async def client_of(cluster: Cluster, **settings: Any) -> AsyncIterator[RedisCluster]:
+    """A client as our documents ask for it, unless *settings* say otherwise."""
+    client = RedisCluster(*cluster.startup, **{"retry": Retry(NoBackoff(), 0)} | settings)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+def move_by_keys(source: RedisServer, target: RedisServer, slot: int, *, finish: bool = True) -> None:
+    """Move *slot* as operators have since Redis 3: key by key, with redirections meanwhile."""
+    command(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", node_id(source))
+    command(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", node_id(target))
+    while keys := command(source, "CLUSTER", "GETKEYSINSLOT", slot, 100):
+        command(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+    if finish:
+        settle_slot(source, target, slot)
+
+
+def settle_slot(source: RedisServer, target: RedisServer, slot: int) -> None:
+    for member in (target, source):
+        command(member, "CLUSTER", "SETSLOT", slot, "NODE", node_id(target))
+
+
+def move_at_once(source: RedisServer, target: RedisServer, slot: int) -> None:
+    """Move *slot* as Valkey 9 can: nothing is to be seen of it until all of it has moved."""
+    command(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", node_id(target))
+    until(lambda: any(slot in range(first, last + 1) for first, last in own_slots(target)), "the slot has moved")
+
+
+def listeners(server: RedisServer) -> list[dict[str, str]]:
+    """The connections on which *server* tells of changes."""
+    return [client for client in command(server, "CLIENT LIST") if "t" in client["flags"]]
 
 
 def command(server: RedisServer, *words: str | bytes | int) -> Any:
