@@ -53,17 +53,15 @@ class RedisServer:
                 "FAKETIME_NO_CACHE": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
-        self._process = subprocess.Popen(
-            [
-                find_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
-                "--dir", str(self.folder), "--save", "", "--appendonly", "no", "--loglevel", "warning", *self.more,
-            ],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        self._process = subprocess.Popen(self._command(), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._wait_for_pong()
         return self
+
+    def _command(self) -> list[str]:
+        return [
+            find_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
+            "--dir", str(self.folder), "--save", "", "--appendonly", "no", "--loglevel", "warning", *self.more,
+        ]  # fmt: skip
 
     def _wait_for_pong(self) -> None:
         deadline = time.monotonic() + 10
