@@ -36,6 +36,7 @@ from asgi_tokenguard.guard import TokenGuard, Tokens
 from asgi_tokenguard.keys import Key, KeySet
 from asgi_tokenguard.middleware import TokenGuardMiddleware
 from asgi_tokenguard.parcels import Identity
+from asgi_tokenguard.store.answers import Tracking
 
 __all__ = [
     "Action",
@@ -74,6 +75,7 @@ __all__ = [
     "TokenGuardError",
     "TokenGuardMiddleware",
     "Tokens",
+    "Tracking",
     "Verdict",
     "client_address",
     "get_auth",

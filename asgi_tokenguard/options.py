@@ -21,7 +21,7 @@ from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.keys import Key, KeySet
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from redis.asyncio import Redis, RedisCluster
 
     from asgi_tokenguard.events.mirror import Mirror
     from asgi_tokenguard.geo import Locator
@@ -68,8 +68,13 @@ class GuardOptions(TypedDict, total=False):
     """The secret that signs tokens, at least 32 bytes; this or *keys* is required."""
     keys: KeySet
     """Several secrets, from oldest to newest."""
-    redis: Required[str | Redis]
-    """`redis://`, `rediss://`, `unix://` or `embedded://` URL, or a client of `redis.asyncio`, which stays yours to close."""
+    redis: Required[str | Redis | RedisCluster]
+    """
+    `redis://`, `rediss://`, `unix://` or `embedded://` URL, or a client of `redis.asyncio`, which stays yours to close.
+
+    Clients: `Redis`, `RedisCluster`, and what `Sentinel.master_for` makes.  One that decodes replies or reads from replicas is
+    refused.
+    """
     namespace: str
     """Prefix of all keys in Redis.  Default: `"tg"`."""
     timeout: float
@@ -125,7 +130,7 @@ class Settings:
     """Options after their check, in the form that a request needs."""
 
     keys: KeySet
-    redis: str | Redis = field(repr=False)  # a URL holds a password
+    redis: str | Redis | RedisCluster = field(repr=False)  # a URL holds a password
     namespace: str
     timeout: float
     cache: bool

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import redis
+from support.holder import Holder
 from support.server import RedisServer
 
 from asgi_tokenguard import TokenGuard
@@ -83,38 +84,6 @@ async def wire_to(server: RedisServer) -> AsyncIterator[Wire]:
         await wire.close()
 
 
-class Holder:
-    """Somebody whose token a process knows."""
-
-    def __init__(self, guard: TokenGuard, token: str) -> None:
-        self.liveness = guard.engine.liveness
-        self.claims = guard.engine.codec.read_access(token)
-        self.field = f"Bearer {token}".encode()
-
-    @property
-    def is_served(self) -> bool:
-        return self.liveness.known(self.field) is not None
-
-    async def settle(self) -> Holder:
-        deadline = time.monotonic() + 10
-        while not self.is_served:
-            if time.monotonic() > deadline:
-                raise RuntimeError("the token never became known")
-            await self.liveness.judge(self.claims, self.field)
-            await asyncio.sleep(0.01)
-        return self
-
-    async def served_for(self, since: float) -> float:
-        """How long after *since* the token was last served; watched for two bounds."""
-        last = since
-        while time.monotonic() - since < 2 * STALENESS + 0.2:
-            asked = time.monotonic()
-            if self.is_served:
-                last = asked
-            await asyncio.sleep(0.001)
-        return last - since
-
-
 @asynccontextmanager
 async def a_process(port: int) -> AsyncIterator[TokenGuard]:
     guard = TokenGuard(secret=SECRET, redis=f"redis://127.0.0.1:{port}", staleness=STALENESS, timeout=1)
@@ -146,7 +115,7 @@ async def test_the_way_to_the_server_is_cut_without_a_word(own):
             wire.cut()
             since = await asyncio.to_thread(revoke_directly, own)
             untold += holder.is_served
-            longest = max(longest, await holder.served_for(since))
+            longest = max(longest, await holder.served_for(since, STALENESS))
             wire.mend()
     report("cut silently", longest)
     assert untold  # it was served although it was revoked; else this test would show nothing
@@ -158,7 +127,7 @@ async def test_the_server_stands_still(own):
     async with a_process(own.port) as guard:
         holder = await Holder(guard, (await guard.login("user-1")).access_token).settle()
         own.freeze()
-        longest = await holder.served_for(time.monotonic())
+        longest = await holder.served_for(time.monotonic(), STALENESS)
         own.thaw()
         await holder.settle()
     report("frozen", longest)
@@ -174,7 +143,7 @@ async def test_the_event_loop_stands_still_for_three_seconds(own):
         time.sleep(3)
         served_at_once = holder.is_served
         thread.join()
-        longest = await holder.served_for(revoked[0])
+        longest = await holder.served_for(revoked[0], STALENESS)
     assert not served_at_once
     report("loop blocked", longest)
 
@@ -186,7 +155,7 @@ async def test_the_server_loses_sessions_or_the_channel(own, fault):
         for number in range(5):
             holder = await Holder(guard, (await guard.login(f"user-{number}")).access_token).settle()
             since = await asyncio.to_thread(FAULTS[fault], own)
-            longest = max(longest, await holder.served_for(since))
+            longest = max(longest, await holder.served_for(since, STALENESS))
     report(fault, longest)
 
 
