@@ -40,6 +40,8 @@ LAYERS = [
     ["asgi"],
     ["middleware"],
     [""],  # the package itself
+    ["starlette"],
+    ["fastapi"],
     ["demo"],
     ["cli"],
     ["__main__"],
@@ -164,6 +166,7 @@ def importers(library: str, *, typing_only: bool = False) -> set[str]:
         ("httpx", {"geo", "demo"}),
         ("maxminddb", {"geo"}),
         ("sqlalchemy", {"events"}),
+        ("fastapi", {"fastapi"}),
     ],
 )
 def test_each_library_has_one_door(library, doors):
@@ -174,8 +177,8 @@ def test_no_type_of_redis_is_named_outside_the_store_but_in_its_option():
     assert {"store", "options"} == importers("redis", typing_only=True)
 
 
-# What is made of an optional dependency.
-LATE = {"events.statements": "sqlalchemy", "events.engines": "sqlalchemy"}
+# What is made of an optional dependency: a user imports it beside that one.
+LATE = {"events.statements": "sqlalchemy", "events.engines": "sqlalchemy", "fastapi": "fastapi"}
 
 
 def test_what_is_made_of_an_optional_dependency_is_imported_only_inside_functions():
