@@ -23,7 +23,7 @@ REDIS = os.environ.get("REDIS_URL", "embedded://")
 
 # A project in one file: what follows is imported once it is set up.  Yours has these lines in its settings.
 settings.configure(
-    SECRET_KEY="Django signs nothing here",
+    SECRET_KEY="Django signs nothing here",  # noqa: S106
     ALLOWED_HOSTS=["127.0.0.1", "localhost"],
     ROOT_URLCONF=__name__,
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes"],
