@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.decorators import login_required
@@ -15,7 +17,7 @@ from django.urls import path
 from support.actors import Browser
 from support.stage import carried, travelling
 
-from asgi_tokenguard import NotGuarded, TokenGuard, TokenGuardMiddleware, get_auth
+from asgi_tokenguard import FixedLocator, NotGuarded, Place, TokenGuard, TokenGuardMiddleware, get_auth
 from asgi_tokenguard.django import UserMiddleware
 
 
@@ -57,6 +59,12 @@ async def broken(request):
     raise RuntimeError("a bug of the app")
 
 
+async def changes_user(request):
+    before = (await request.auser()).get_username()
+    await get_auth(request).login(request.GET["user"])
+    return JsonResponse([before, (await request.auser()).get_username()], safe=False)
+
+
 async def silent(request):
     return JsonResponse({"asked": hasattr(request, "_tokenguard_user")})
 
@@ -74,6 +82,7 @@ URLS = (
     path("write", write),
     path("broken", broken),
     path("silent", silent),
+    path("changes-user", changes_user),
 )
 PUBLIC = ["/login", "/sync-login"]
 
@@ -136,6 +145,25 @@ async def test_a_user_who_is_deactivated_is_nobody_at_once(tab, user):
     assert 302 == (await tab.get("/open/mine")).status
 
 
+async def test_a_login_within_the_request_is_followed(tab, user):
+    grace = await User.objects.acreate_user("grace")
+    await tab.post(f"/login?user={user.pk}")
+    assert ["ada", "grace"] == (await tab.post(f"/changes-user?user={grace.pk}")).json()
+
+
+async def test_who_has_to_prove_who_they_are_first_is_nobody(options, clock, user):
+    """On a reauthentication path the session is named, and counts for nothing else."""
+    berlin = FixedLocator({"192.0.2.0/24": Place(latitude=52.5, longitude=13.4, city="Berlin", accuracy_km=1)})
+    guard = TokenGuard(**options, public=PUBLIC, reauthentication=["/who"], locator=berlin)
+    with override_settings(ROOT_URLCONF=URLS):
+        async with travelling(guard, clock):
+            browser = Browser(TokenGuardMiddleware(get_asgi_application(), guard=guard), address="192.0.2.1")
+            await browser.tab().post(f"/login?user={user.pk}")
+            assert {"name": "ada", "known": True} == (await browser.tab().get("/who")).json()
+            browser.address = "203.0.113.1"
+            assert {"name": "", "known": False} == (await browser.tab().get("/who")).json()
+
+
 async def test_the_user_is_loaded_only_where_somebody_asks(tab, user):
     await tab.post(f"/login?user={user.pk}")
     assert {"asked": False} == (await tab.get("/silent")).json()
@@ -146,11 +174,16 @@ async def test_another_subject_needs_one_method(options, clock, user):
         async with travelling(TokenGuard(**options, public=PUBLIC), clock) as guard:
             tab = Browser(TokenGuardMiddleware(get_asgi_application(), guard=guard)).tab()
             await tab.post("/login?user=ada")
-            assert {"name": "ada", "known": True} == (await tab.get("/who")).json()
+            ByName.asked.clear()
+            assert {"name": "ada", "known": True} == (await tab.get("/open/mine")).json()
+            assert ["ada"] == ByName.asked  # once, for the decorator and the view
 
 
 class ByName(UserMiddleware):
+    asked: ClassVar[list[str]] = []
+
     def get_user(self, subject):
+        self.asked.append(subject)
         return User.objects.filter(username=subject, is_active=True).first()
 
 
