@@ -41,7 +41,7 @@ LAYERS = [
     ["middleware"],
     [""],  # the package itself
     ["starlette"],
-    ["fastapi", "django"],
+    ["fastapi", "django", "litestar"],
     ["demo"],
     ["cli"],
     ["__main__"],
@@ -169,6 +169,7 @@ def importers(library: str, *, typing_only: bool = False) -> set[str]:
         ("fastapi", {"fastapi"}),
         ("django", {"django"}),
         ("asgiref", {"django"}),
+        ("litestar", {"litestar"}),
     ],
 )
 def test_each_library_has_one_door(library, doors):
@@ -185,6 +186,7 @@ LATE = {
     "events.engines": {"sqlalchemy"},
     "fastapi": {"fastapi"},
     "django": {"django", "asgiref"},
+    "litestar": {"litestar"},
 }
 
 
