@@ -41,7 +41,7 @@ LAYERS = [
     ["middleware"],
     [""],  # the package itself
     ["starlette"],
-    ["fastapi", "django", "litestar"],
+    ["fastapi", "django", "litestar", "quart"],
     ["demo"],
     ["cli"],
     ["__main__"],
@@ -170,6 +170,7 @@ def importers(library: str, *, typing_only: bool = False) -> set[str]:
         ("django", {"django"}),
         ("asgiref", {"django"}),
         ("litestar", {"litestar"}),
+        ("quart", {"quart"}),
     ],
 )
 def test_each_library_has_one_door(library, doors):
@@ -187,6 +188,7 @@ LATE = {
     "fastapi": {"fastapi"},
     "django": {"django", "asgiref"},
     "litestar": {"litestar"},
+    "quart": {"quart"},
 }
 
 
