@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 
-from asgi_tokenguard.errors import Code, NoSuchSession, NotAuthenticated, NotGuarded
+from asgi_tokenguard.errors import Code, InsufficientScope, NoSuchSession, NotAuthenticated, NotGuarded
 from asgi_tokenguard.store.answers import Whose
 
 if TYPE_CHECKING:
@@ -176,6 +176,16 @@ class Auth:
         The proof is the freshness token of `login` and `reauthenticated`.  A refresh cookie, copied or not, is none.
         """
         await self._carrier.require_fresh(self._known(), max_age)
+
+    def require_scopes(self, *scopes: str) -> None:
+        """
+        Raise `InsufficientScope` unless the session has all of *scopes*; without any, a session is enough.
+
+        Asks nobody.  Raises `NotAuthenticated` for nobody, and `StepUpRequired` for who has to prove who they are first.
+        """
+        self._known()
+        if not set(scopes) <= set(self.scopes):
+            raise InsufficientScope(*scopes)
 
     async def sessions(self) -> list[Session]:
         """Every live session of this user, the one seen last first, the one that asks marked `current`."""
