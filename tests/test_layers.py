@@ -28,6 +28,7 @@ LAYERS = [
     ["errors"],
     ["core"],
     ["keys"],
+    ["option_checks"],
     ["geo", "events", "user_agents"],
     ["tokens", "options"],
     ["store"],
