@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asgi_tokenguard import freshness
 from asgi_tokenguard.asgi import brought, credentials, endpoints, gate, responses
 from asgi_tokenguard.asgi.streams import Stream
-from asgi_tokenguard.auth import enter, follow, identity_behind, presented_identity
+from asgi_tokenguard.auth import SCOPE_KEY, enter, follow, identity_behind, presented_identity
 from asgi_tokenguard.core.callers import Caller, Kind, Provenance, kind, login_caller
 from asgi_tokenguard.core.decisions import may_log_in, may_ride_on_cookie, refusal_code
 from asgi_tokenguard.core.media_types import media_type
@@ -79,7 +79,7 @@ class Exchange:
         """Fill the *scope* of a WebSocket: nothing can be handed out or cleared in it, as after a response head."""
         exchange = cls(engine, handshake, _nowhere)
         exchange._started = True
-        exchange._auth = enter(scope, exchange, identity)
+        enter(scope, exchange, identity)
 
     def run(self, app: ASGIApp, receive: Receive) -> Awaitable[None]:
         """Serve the request; a known token costs no step of a coroutine more than the app's own."""
@@ -126,6 +126,18 @@ class Exchange:
         finally:
             if self._stream is not None:
                 await self._stream.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """
+        Part with what leads back here, so that nothing of a request waits for the collector of cycles.
+
+        The scope holds `Auth`, which holds the exchange, which held both and, through the server's `send`, the scope once more:
+        as garbage that would be the dearest part of a guarded request.  Tasks that outlive the answer go on with a copy.
+        """
+        self._send, self._scope = _nowhere, {**self._scope}
+        self._scope.pop(SCOPE_KEY, None)
+        del self._auth
 
     def send(self, message: Message) -> Awaitable[None]:
         """The app's `send`: the response head is looked at, and whether more than one part follows."""
@@ -306,4 +318,4 @@ class Exchange:
 
 
 async def _nowhere(_: Message) -> None:
-    raise ResponseStarted("a WebSocket has no response")
+    raise ResponseStarted("there is no response any more, and in a WebSocket never was")
