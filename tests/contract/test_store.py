@@ -112,7 +112,7 @@ async def test_a_record_that_is_not_ours_counts_as_no_session_and_hides_no_other
 
 async def test_a_user_with_ten_thousand_sessions_is_listed_rotated_and_ended(options, clock):
     """P8: scripts that unpack a key list fail at about 8,000 items."""
-    async with travelling(TokenGuard(**options, timeout=10, max_sessions=10_000), clock) as guard:
+    async with travelling(TokenGuard(**options, max_sessions=10_000), clock) as guard:
         store = guard.engine.store
         sids = [f"01ARZ3NDEKTSV4RRFFQ6{number:06d}" for number in range(9_998)]
         # Ten thousand scripts that each look at all others take minutes; the records are written as the script writes them.
