@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import RedisCluster
 from redis.crc import key_slot
+from redis.exceptions import RedisError
 from support.cluster import Cluster, client_of, command, listeners, move_by_keys, settle_slot
 from support.holder import Holder
 
 from asgi_tokenguard import NotAuthenticated, StoreUnavailable, TokenGuard, Tracking
 from asgi_tokenguard.core.places import Place
+from asgi_tokenguard.store import cluster as ask
 from asgi_tokenguard.store.keyspace import session_key, tombstone_key
 from asgi_tokenguard.store.place_cache import RedisPlaceCache
+from asgi_tokenguard.store.primaries import Members
 
 SECRET = "a secret of more than thirty-two bytes, for tests only"
 # Enough that each of three primaries has some of them.
@@ -114,16 +117,19 @@ async def test_one_lost_channel_drops_all_and_all_come_back(cluster, guard):
     assert [1, 1, 1] == [len(listeners(member)) for member in cluster.primaries]
 
 
-async def test_questions_of_one_tick_go_out_as_one_for_each_node(cluster, guard):
+async def test_questions_of_one_tick_go_out_as_one_for_each_node(cluster, guard, monkeypatch):
     tokens = await asyncio.gather(*(guard.login(user) for user in USERS))
     await asyncio.gather(*(guard.authenticate(each.access_token) for each in tokens))  # marks them seen
-    for member in cluster.primaries:
-        command(member, "CONFIG", "RESETSTAT")
+    sent: list[set[int]] = []
+    execute_all = ask.execute_all
+
+    async def counting(client, commands):
+        sent.append({cluster.owner(key).port for _, key, _ in commands})
+        return await execute_all(client, commands)
+
+    monkeypatch.setattr(ask, "execute_all", counting)
     await asyncio.gather(*(guard.authenticate(each.access_token) for each in tokens))
-    asked = [command(member, "INFO", "commandstats").get("cmdstat_hget", {"calls": 0})["calls"] for member in cluster.primaries]
-    assert len(USERS) == sum(asked)
-    batches = guard.engine.store._link._batches[asyncio.get_running_loop()]
-    assert {f"127.0.0.1:{member.port}" for member in cluster.primaries} == batches.keys() - {""}
+    assert sorted([{member.port} for member in cluster.primaries], key=min) == sorted(sent, key=min)
 
 
 async def test_one_node_that_stands_still_makes_nobody_else_wait(cluster, client):
@@ -163,6 +169,28 @@ async def test_a_script_whose_answer_was_lost_is_not_sent_again(cluster):
                 except StoreUnavailable:
                     continue
         assert 2 == len(found)
+
+
+async def test_who_the_client_reads_from_unheard_is_noticed_before_the_cluster_tells(cluster, client, guard):
+    """Nodes tell each other of a new primary as they please; the client knows it from the moment it was sent there."""
+    await guard.login("user-1")
+    members = Members(client)
+    members.compare()
+    key, spare = key_of(guard, "user-1"), cluster.spare[0]
+    source, slot = cluster.owner(key), key_slot(key.encode())
+    await asyncio.to_thread(move_by_keys, source, spare, slot)
+    try:
+        assert 1 == len(await guard.sessions("user-1"))
+        with pytest.raises(RedisError, match="nobody listens"):
+            members.compare()
+    finally:
+        await asyncio.to_thread(move_by_keys, spare, source, slot)
+
+
+async def test_three_hundred_at_once_wait_for_a_connection(cluster):
+    async with client_of(cluster, max_connections=4) as client, guarded(client) as guard:
+        assert 300 == len(await asyncio.gather(*(guard.login(f"user-{number}") for number in range(300))))
+        await asyncio.gather(*(guard.sessions("user-1") for _ in range(300)))
 
 
 async def test_who_leaves_early_leaves_no_answer_behind_for_another(guard):
