@@ -11,11 +11,13 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 from redis.crc import key_slot
 from support.cluster import Cluster, client_of, command, move_at_once, move_by_keys, until
+from support.cut import wire_to
 from support.holder import Holder
 from support.server import RedisServer
 
@@ -39,11 +41,10 @@ def cluster() -> Iterator[Cluster]:
 
 
 @asynccontextmanager
-async def a_process(cluster: Cluster, *, staleness: float = STALENESS) -> AsyncIterator[TokenGuard]:
-    async with client_of(cluster) as client:
-        namespace = f"t{next(_numbers)}"
-        async with TokenGuard(secret=SECRET, redis=client, staleness=staleness, timeout=2, namespace=namespace) as guard:
-            yield guard
+async def a_process(cluster: Cluster, *, remap: Any = None, **options: Any) -> AsyncIterator[TokenGuard]:
+    defaults = {"secret": SECRET, "staleness": STALENESS, "timeout": 2, "namespace": f"t{next(_numbers)}"}
+    async with client_of(cluster, address_remap=remap) as client, TokenGuard(redis=client, **defaults | options) as guard:
+        yield guard
 
 
 @asynccontextmanager
@@ -159,10 +160,28 @@ async def test_the_source_does_not_tell_that_its_keys_have_gone(cluster, monkeyp
     assert untold  # it was served although it was revoked; else this test would show nothing
 
 
+async def test_the_way_to_one_primary_of_three_is_cut_without_a_word(cluster):
+    """The two others answer their leases, and vouch for nothing of the third."""
+    longest, untold = 0.0, 0
+    async with AsyncExitStack() as wires:
+        wire = {member.port: await wires.enter_async_context(wire_to(member)) for member in cluster.members}
+        async with a_process(cluster, remap=lambda address: (address[0], wire[address[1]].port)) as guard:
+            for user in ("user-1", "user-2", "user-3"):
+                holder = await Holder(guard, (await logged_in(guard, user)).access_token).settle()
+                owner = cluster.owner(key_of(guard, user))
+                wire[owner.port].cut()
+                since = await asyncio.to_thread(revoke_at, owner, key_of(guard, user))
+                untold += holder.is_served
+                longest = max(longest, await holder.served_for(since, STALENESS))
+                wire[owner.port].mend()
+    report("one of three is cut silently", longest)
+    assert untold  # else this test would show nothing
+
+
 @pytest.mark.parametrize("fault", ["dies", "stands still"])
 async def test_a_primary_fails_and_its_replica_takes_over(cluster, fault):
     """Sessions are there again, changes at the new primary are heard, and what was ended there meanwhile is not served."""
-    async with a_process(cluster) as guard:
+    async with a_process(cluster) as guard, a_process(cluster, namespace=guard.engine.settings.namespace, cache=False) as other:
         holder = await Holder(guard, (await logged_in(guard, "user-1")).access_token).settle()
         key = key_of(guard, "user-1")
         old = cluster.owner(key)
@@ -177,6 +196,7 @@ async def test_a_primary_fails_and_its_replica_takes_over(cluster, fault):
         print(f"{fault}: a new primary {since - failed:.1f} s later")  # noqa: T201
         again = await Holder(guard, (await logged_in(guard, "user-1")).access_token).settle()
         heard = await again.served_for(await asyncio.to_thread(revoke_at, new, key), STALENESS)
+        await logged_in(other, "user-1")  # without a channel that would notice; the frozen one breaks no connection either
         (old.start if fault == "dies" else old.thaw)()
     report(f"a primary {fault}", longest)
     report("after the failover", heard)
