@@ -218,6 +218,24 @@ async def test_trust_counts_from_when_the_lease_was_asked_for_not_from_its_answe
     assert 15.0 == channel.until
 
 
+async def test_no_lease_is_asked_for_once_the_client_reads_from_somebody_else():
+    sent = []
+
+    class Wire:
+        async def send_command(self, *command):
+            sent.append(command)
+
+    class Past(Primary):
+        def compare(self):
+            if sent:
+                raise ConnectionError("another primary")
+
+    channel = Channel(Past(Wire()), VerdictCache(), RedisClock(lambda: 13.0), prefix="tg:s:", staleness=0.01)
+    with pytest.raises(ConnectionError):
+        await channel.ask_for_leases(60)
+    assert [("PING",)] == sent
+
+
 async def test_a_channel_that_fails_in_an_unknown_way_says_so_and_is_tried_again(guard, caplog, monkeypatch):
     """Such as a redis-py whose private attribute is gone: nothing is trusted, and that is not a silent loss of speed."""
     cache: VerdictCache[str] = VerdictCache()
