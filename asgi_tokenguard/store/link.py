@@ -105,7 +105,7 @@ class Link:
             # Whatever Redis says but an answer is an outage: fail closed (I5).  `Patience` logs it, unless a retry heals it.
             raise StoreUnavailable from error
         except asyncio.CancelledError:  # most likely our own deadline: a node that is frozen breaks no connection
-            self.connector.doubt(key)
+            self.connector.doubt_owner(key)
             raise
         self._outage.ended()
         return answer
