@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 
-from asgi_tokenguard.core.claims import scopes
-from asgi_tokenguard.errors import Code, NoSuchSession, NotAuthenticated, NotGuarded
+from asgi_tokenguard.errors import Code, InsufficientScope, NoSuchSession, NotAuthenticated, NotGuarded
 from asgi_tokenguard.store.answers import Whose
 
 if TYPE_CHECKING:
@@ -81,13 +80,10 @@ class Auth:
         self._pending = pending
         self._claims: dict[str, Any] | None = None
 
-    def is_of(self, carrier: Carrier) -> bool:
-        return self._carrier is carrier
-
-    def become(self, identity: Identity | None, pending: str | None = None) -> None:
-        """Follow a login or logout of this request; for the exchange alone."""
+    def become(self, identity: Identity | None) -> None:
+        """Follow a login or logout of this request; for `follow` alone."""
         self._identity = identity
-        self._pending = pending
+        self._pending = None
         self._claims = None
 
     @property
@@ -128,7 +124,7 @@ class Auth:
     @property
     def scopes(self) -> tuple[str, ...]:
         """The scopes in the claim `scope`: words in a string, or a list of strings."""
-        return () if self._identity is None or self._pending is not None else scopes(self._identity.claims)
+        return () if self._identity is None or self._pending is not None else self._identity.scopes
 
     @property
     def auth_time(self) -> int | None:
@@ -180,6 +176,16 @@ class Auth:
         The proof is the freshness token of `login` and `reauthenticated`.  A refresh cookie, copied or not, is none.
         """
         await self._carrier.require_fresh(self._known(), max_age)
+
+    def require_scopes(self, *scopes: str) -> None:
+        """
+        Raise `InsufficientScope` unless the session has all of *scopes*; without any, a session is enough.
+
+        Asks nobody.  Raises `NotAuthenticated` for nobody, and `StepUpRequired` for who has to prove who they are first.
+        """
+        self._known()
+        if not set(scopes) <= set(self.scopes):
+            raise InsufficientScope(*scopes)
 
     async def sessions(self) -> list[Session]:
         """Every live session of this user, the one seen last first, the one that asks marked `current`."""
@@ -236,26 +242,39 @@ def get_auth(request_or_scope: Any) -> Auth:
     return auth
 
 
-def presented_identity(scope: Mapping[str, Any]) -> Identity:
+def presented_identity(auth: Auth) -> Identity:
     """Whose session a request is of, pending or not; raises `NotAuthenticated` for nobody."""
-    auth = scope.get(SCOPE_KEY)
-    if not isinstance(auth, Auth) or auth._identity is None:  # noqa: SLF001 (the same file)
+    identity = identity_behind(auth)
+    if identity is None:
         raise NotAuthenticated(Code.TOKEN_REQUIRED)
-    return auth._identity  # noqa: SLF001
+    return identity
 
 
-def enter(scope: MutableMapping[str, Any], carrier: Carrier, identity: Identity | None, pending: str | None = None) -> None:
+def identity_behind(auth: Auth) -> Identity | None:
+    """Whose session a request is of, pending or not; None for nobody."""
+    return auth._identity  # noqa: SLF001 (the same file)
+
+
+def enter(scope: MutableMapping[str, Any], carrier: Carrier, identity: Identity | None, pending: str | None = None) -> Auth:
+    """Fill *scope* for the app: ours, and Starlette's `request.user` and `request.auth` for `@requires`."""
+    auth = scope[SCOPE_KEY] = Auth(carrier, identity, pending)
+    _show(scope, identity if pending is None else None)
+    return auth
+
+
+def follow(scope: MutableMapping[str, Any], auth: Auth, identity: Identity | None) -> None:
     """
-    Fill *scope* for the app: ours, and Starlette's `request.user` and `request.auth` for `@requires`.
+    Bring *auth* and its *scope* in line with a login or logout.
 
     A request has one `Auth`: who took it before a login, or from a copy of the scope, sees the login as well.
     """
-    auth = scope.get(SCOPE_KEY)
-    if isinstance(auth, Auth) and auth.is_of(carrier):
-        auth.become(identity, pending)
-    else:
-        auth = scope[SCOPE_KEY] = Auth(carrier, identity, pending)
-    if identity is None or pending is not None:
+    auth.become(identity)
+    scope[SCOPE_KEY] = auth
+    _show(scope, identity)
+
+
+def _show(scope: MutableMapping[str, Any], identity: Identity | None) -> None:
+    if identity is None:
         scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
-    else:
-        scope["user"], scope["auth"] = User(identity), AuthCredentials(["authenticated", *auth.scopes])
+    else:  # new ones for each request, since apps write in them
+        scope["user"], scope["auth"] = User(identity), AuthCredentials(("authenticated", *identity.scopes))

@@ -15,6 +15,7 @@ from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, check_subject, dump_claims
 from asgi_tokenguard.core.devices import fingerprint
 from asgi_tokenguard.core.doubts import ANYONE, UNSET, Visit
+from asgi_tokenguard.core.paths import special
 from asgi_tokenguard.core.records import Record, is_session_id, new_ulid, ulid_text
 from asgi_tokenguard.core.risk import Verdict, network_of
 from asgi_tokenguard.core.rotation import NOTHING, Handout, NewIds, Outcome, Presented, Shown, handout
@@ -26,6 +27,7 @@ from asgi_tokenguard.options import Settings
 from asgi_tokenguard.parcels import NOWHERE, Answer, Delivery, Identity, Source, identity_of
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.tokens import Codec
+from asgi_tokenguard.vigil import Vigil
 
 if TYPE_CHECKING:
     from asgi_tokenguard.store.redis import RedisStore
@@ -53,6 +55,7 @@ class Engine:
         from asgi_tokenguard.store.redis import RedisStore  # noqa: PLC0415 (redis costs 300 ms to import)
 
         self.settings = settings
+        self.special = special(settings.paths, settings.endpoints)
         self.codec = Codec(settings.keys, settings.lifetimes)
         self.monotonic = monotonic
         self.store: RedisStore = RedisStore(
@@ -62,8 +65,9 @@ class Engine:
             timeout=settings.timeout,
             monotonic=monotonic,
         )
-        caches = self.store.caches(settings.staleness) if settings.cache else None
-        self.liveness = Liveness(self.store, caches, settings.lifetimes)
+        caches = self.store.caches(settings.staleness)
+        self.liveness = Liveness(self.store, caches if settings.cache else None, settings.lifetimes)
+        self.vigil = Vigil(self.store, caches, settings.lifetimes, settings.staleness)
         share = getattr(settings.locator, "share", None)
         if share is not None:
             share(RedisPlaceCache(self.store))

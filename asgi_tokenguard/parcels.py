@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from asgi_tokenguard.core.claims import AccessClaims, load_claims
+from asgi_tokenguard.core.claims import AccessClaims, load_claims, scopes
 from asgi_tokenguard.core.devices import DeviceHeaders
 from asgi_tokenguard.core.records import Record
 from asgi_tokenguard.core.rotation import Handout, Outcome
@@ -16,12 +16,17 @@ from asgi_tokenguard.store.answers import Presentation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who a request is from: *claims* are the app's, *auth_time* is when the user last proved who they are (seconds)."""
+    """
+    Who a request is from: *claims* are the app's, *auth_time* is when the user last proved who they are (seconds).
+
+    *scopes* are those in the claim `scope`, read once and not for each request of a known token.
+    """
 
     subject: str
     session_id: str
     claims: Mapping[str, Any] = field(repr=False)
     auth_time: int
+    scopes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +73,12 @@ class Answer(NamedTuple):
 
 
 def identity_of(subject: str, sid: str, record: Record) -> Identity:
-    return Identity(subject=subject, session_id=sid, claims=load_claims(record.claims), auth_time=record.head.auth_time)
+    return _identity(subject, sid, load_claims(record.claims), record.head.auth_time)
 
 
 def identity_in(claims: AccessClaims) -> Identity:
-    return Identity(subject=claims.sub, session_id=claims.sid, claims=claims.claims, auth_time=claims.auth_time)
+    return _identity(claims.sub, claims.sid, claims.claims, claims.auth_time)
+
+
+def _identity(subject: str, sid: str, claims: Mapping[str, Any], auth_time: int) -> Identity:
+    return Identity(subject=subject, session_id=sid, claims=claims, auth_time=auth_time, scopes=scopes(claims))

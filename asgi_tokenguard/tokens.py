@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import urlsafe_b64decode
+from binascii import a2b_base64
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final
@@ -36,6 +37,10 @@ MAX_TOKEN: Final = 16_384
 _SEGMENTS: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 # RFC 4648 section 3.5: the last character of a segment must not carry stray bits, or one token would have many forms.
 _LAST: Final = {0: None, 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
+
+
+_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+_PADDING: Final = (b"", b"===", b"==", b"=")
 
 
 class Kind(Enum):
@@ -130,7 +135,7 @@ class Codec:
         if not verifier.is_signed(f"{header}.{payload}".encode("ascii"), _bytes_of(signature)):
             return Fault.BAD
         try:
-            found: object = json.loads(_bytes_of(payload))
+            found: object = json.loads(_bytes_of(payload).decode())  # told the encoding, it does not have to guess it
         except (ValueError, RecursionError):
             return Fault.BAD
         return found
@@ -154,8 +159,8 @@ class Codec:
 
 
 def _bytes_of(segment: str) -> bytes:
-    """What a canonical segment stands for."""
-    return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    """What a canonical segment stands for: `urlsafe_b64decode`, without what it does for other types and alphabets."""
+    return a2b_base64(segment.encode("ascii").translate(_STANDARD) + _PADDING[len(segment) % 4])
 
 
 def _is_canonical(segments: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 from _common import SECRET
@@ -27,4 +28,16 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-app = TokenGuardMiddleware(bare, guard=guard)
+guarded = TokenGuardMiddleware(bare, guard=guard)
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Stamp each answer with when its request came."""
+    came = (b"x-came", b"%.6f" % time.monotonic())
+
+    async def stamped(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], came]
+        await send(message)
+
+    await guarded(scope, receive, stamped)

@@ -3,169 +3,44 @@ What a guarded request costs more than a bare one, beside what else an app could
 
     python benchmarks/overhead.py
 
-The same app and the same request, called directly, without HTTP: bare; under a middleware that does nothing; under one that
-checks a JWT with PyJWT and asks nobody (such tokens cannot be revoked); under one that also asks Redis by EXISTS whether the
-token was revoked; and under this package, with a live access token: without its cache (one signature check, one HGET), and
-with it (one look-up in a dictionary, into which Redis pushes every change).  Sequential by default: each request waits for its
-own round trip.  With `--in-flight 32`, 32 tasks ask at the same time.
+The same request, called directly, without HTTP, on one processor.  "added" is what a request takes more than in the app that is
+named beside it, unguarded: a bare ASGI callable, or one route of the framework behind whose routing a peer does its work.
 
-A row is a contender of `CONTENDERS`; to add a peer, write one more function there.
+Of this package: without its cache (one signature check, one HGET); at the very first use of a token (one more script); cold, a
+token that this process has not met (one HGET, then it is kept); and a token that it knows (one look-up in a dictionary, into
+which Redis pushes every change).  Cold and first use ask with a token of its own each time, all other rows with one token.
+"revocable" says whether a single token can be taken back before it expires; that it can was tried before anything was measured.
+
+Sequential by default: each request waits for its own round trip.  With `--in-flight 32`, 32 tasks ask at the same time.
+Peers come with the extra `bench`; one that is not installed has no row.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
-import time
-import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 from typing import Any
 
-import jwt
-from _common import (
-    CLAIMS,
-    SECRET,
-    Contender,
-    added,
-    ask,
-    bare_app,
-    facts,
-    header,
-    parser,
-    real_server,
-    run_rounds,
-    scope_of,
-    server_name,
-    show,
-    spread,
-    write,
-)
+import _ours  # noqa: F401 (its contenders)
+import _peers
+from _common import Contender, added, ask, facts, parser, real_server, run_rounds, scope_of, server_name, show, spread, write
+from _contenders import CONTENDERS, NAIVE, STATELESS, Built, World, check
 from redis.asyncio import Redis
 
-from asgi_tokenguard import TokenGuardMiddleware, get_auth
-
-# An app, and the headers of a request that it serves; the contender is alive inside the `async with`.
-Built = tuple[Any, list[tuple[str, str]]]
-CONTENDERS: dict[str, Callable[[str], contextlib.AbstractAsyncContextManager[Built]]] = {}
-
-
-def contender(name: str) -> Callable[[Callable[[str], AsyncIterator[Built]]], Any]:
-    def add(build: Callable[[str], AsyncIterator[Built]]) -> Any:
-        CONTENDERS[name] = asynccontextmanager(build)
-        return build
-
-    return add
-
-
-@contender("bare app")
-async def bare(url: str) -> AsyncIterator[Built]:
-    yield bare_app, bearer(token())
-
-
-@contender("no-op middleware")
-async def no_op(url: str) -> AsyncIterator[Built]:
-    yield NoOp(bare_app), bearer(token())
-
-
-@contender("stateless PyJWT")
-async def stateless(url: str) -> AsyncIterator[Built]:
-    yield Stateless(bare_app), bearer(token())
-
-
-@contender("naive PyJWT + EXISTS")
-async def naive(url: str) -> AsyncIterator[Built]:
-    async with Redis.from_url(url) as client:
-        yield Naive(bare_app, client), bearer(token())
-
-
-@contender("asgi_tokenguard, cache=False")
-async def uncached(url: str) -> AsyncIterator[Built]:
-    async with guarded(url, cache=False) as built:
-        yield built
-
-
-@contender("asgi_tokenguard")
-async def tokenguard(url: str) -> AsyncIterator[Built]:
-    async with guarded(url) as built:
-        # A token is known once its generation was seen and the channel of changes is trusted.
-        app, headers = built
-        field = dict(headers)["authorization"].encode()
-        while app.guard.engine.liveness.known(field) is None:
-            await ask(app, scope_of(headers))
-            await asyncio.sleep(0.02)
-        yield built
-
-
-@asynccontextmanager
-async def guarded(url: str, **options: Any) -> AsyncIterator[Built]:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["path"] == "/login":
-            await get_auth(scope).login("user-123456", CLAIMS)
-        await bare_app(scope, receive, send)
-
-    wrapped = TokenGuardMiddleware(app, secret=SECRET, redis=url, public=["/login"], **options)
-    async with wrapped.guard:
-        login = await ask(wrapped, scope_of([("origin", "https://app.example")], path="/login", method="POST"))
-        yield wrapped, bearer(header(login, b"x-new-access-token"))
-
-
-class NoOp:
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.app(scope, receive, send)
-
-
-class Stateless(NoOp):
-    """As many apps do it: decode, let PyJWT judge, put the claims into the scope."""
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        claims = self.claims(scope)
-        if claims is None or not await self.is_live(claims):
-            await send({"type": "http.response.start", "status": 401, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        scope["user"] = claims
-        await self.app(scope, receive, send)
-
-    def claims(self, scope: Any) -> Any:
-        for name, value in scope["headers"]:
-            if name == b"authorization" and value[:7].lower() == b"bearer ":
-                try:
-                    return jwt.decode(value[7:], SECRET, algorithms=["HS256"], options={"require": ["exp", "sub", "jti"]})
-                except jwt.PyJWTError:
-                    return None
-        return None
-
-    async def is_live(self, claims: Any) -> bool:
-        return True
-
-
-class Naive(Stateless):
-    """The usual remedy: one question to Redis, with redis-py as it comes."""
-
-    def __init__(self, app: Any, client: Any) -> None:
-        super().__init__(app)
-        self.client = client
-
-    async def is_live(self, claims: Any) -> bool:
-        return not await self.client.exists(f"revoked:{claims['jti']}")
-
-
-def token() -> str:
-    """An access token with the fields that ours has, so that all verify and parse as many bytes."""
-    now = int(time.time())
-    own = {"sub": "user-123456", "sid": uuid.uuid4().hex[:26], "gen": 0, "jti": uuid.uuid4().hex[:26]}
-    return jwt.encode(own | {"iat": now, "exp": now + 900, "auth_time": now, **CLAIMS}, SECRET, headers={"kid": "12345678"})
-
-
-def bearer(token: str) -> list[tuple[str, str]]:
-    """The headers of a request: the token, and a cookie of the size of a refresh token, which nobody has to read."""
-    return [("authorization", f"Bearer {token}"), ("cookie", f"theme=dark; __Host-refresh={token[:280]}")]
+COLUMNS = {
+    "name": "",
+    "over": "added to",
+    "revocable": "revocable",
+    "request_us": "µs a request",
+    "added_us": "µs added",
+    "middle_half": "middle half",
+    "to_stateless": "to stateless",
+    "to_naive": "to naive",
+}
 
 
 async def main() -> None:
@@ -173,62 +48,83 @@ async def main() -> None:
     arguments.add_argument("--in-flight", type=int, default=1, help="requests at the same time (default: %(default)s)")
     asked = arguments.parse_args()
     rounds, requests, in_flight = (3, 60, asked.in_flight) if asked.quick else (asked.rounds, asked.requests, asked.in_flight)
+    requests = requests // in_flight * in_flight
     async with real_server(asked.server) as url, contextlib.AsyncExitStack() as stack:
-        contenders = []
-        for name, build in CONTENDERS.items():
-            app, headers = await stack.enter_async_context(build(url))
-            scope = scope_of(headers)
-            status = (await ask(app, scope))[0]["status"]
-            if status != 200:
-                raise RuntimeError(f"{name} answers {status}: there is nothing to compare")
-            contenders.append(Contender(name, work(app, scope, requests // in_flight, in_flight)))
+        contenders, built = [], {}
+        for name, entry in CONTENDERS.items():
+            if entry.is_missing:
+                continue
+            found = await stack.enter_async_context(entry.build(World(url=url, requests=requests)))
+            await check(name, found)
+            built[name] = found
+            contenders.append(contender_of(name, found, requests, in_flight))
         client = await stack.enter_async_context(Redis.from_url(url))
-        await run_rounds(contenders, rounds=rounds, requests=requests // in_flight * in_flight)
-        setting = facts(await server_name(client))
-    rows = compared(contenders)
-    print(f"{setting['server']}, Python {setting['python']}, {rounds} rounds of {requests} requests, {in_flight} in flight\n")
-    show(
-        rows,
-        {
-            "name": "",
-            "request_us": "µs a request",
-            "added_us": "µs added",
-            "middle_half": "middle half",
-            "to_stateless": "to stateless",
-            "to_naive": "to naive",
-        },
-    )
-    parameters = {"rounds": rounds, "requests": requests, "in_flight": in_flight}
+        await run_rounds(contenders, rounds=rounds, requests=requests)
+        for name, found in built.items():
+            await check(name, found)  # still: what was measured were requests that are served
+        setting = facts(await server_name(client)) | {"peers": peers()}
+    rows = compared(contenders, built)
+    skipped = [name for name, entry in CONTENDERS.items() if entry.is_missing]
+    print(f"{setting['server']}, Python {setting['python']}, {rounds} rounds of {requests} requests, {in_flight} in flight")
+    print(", ".join(f"{name} {number}" for name, number in setting["peers"].items()) + "\n")
+    show(rows, COLUMNS)
+    for name in skipped:
+        print(f"skipped, since {CONTENDERS[name].needs} is not installed (extra `bench`): {name}")
+    parameters = {"rounds": rounds, "requests": requests, "in_flight": in_flight, "skipped": skipped}
     write({"benchmark": "overhead", **setting, **parameters, "rows": rows}, asked.json)
 
 
-def work(app: Any, scope: dict[str, Any], requests: int, in_flight: int) -> Any:
-    async def one_after_another() -> None:
-        for _ in range(requests):
-            await ask(app, scope)
+def contender_of(name: str, built: Built, requests: int, in_flight: int) -> Contender:
+    """A round's requests: those of *built*, in turn."""
+    scopes: list[Any] = []
 
-    async def side_by_side() -> None:
-        await asyncio.gather(*(one_after_another() for _ in range(in_flight)))
+    async def prepare() -> None:
+        if built.prepare is not None:
+            await built.prepare()
+        scopes[:] = [scope_of(headers) for headers in built.asked]
 
-    return one_after_another if in_flight == 1 else side_by_side
+    async def measure() -> None:
+        following = itertools.cycle(scopes)
+
+        async def one_after_another() -> None:
+            for _ in range(requests // in_flight):
+                await ask(built.app, next(following))
+
+        if in_flight == 1:
+            await one_after_another()
+        else:
+            await asyncio.gather(*(one_after_another() for _ in range(in_flight)))
+
+    return Contender(name, measure, prepare)
 
 
-def compared(contenders: list[Contender]) -> list[dict[str, Any]]:
+def compared(contenders: list[Contender], built: dict[str, Built]) -> list[dict[str, Any]]:
     by_name = {contender.name: contender for contender in contenders}
-    base = by_name["bare app"]
-    extra = {name: added(contender, base) for name, contender in by_name.items()}
+    over = {name: CONTENDERS[name].over for name in by_name}
+    extra = {name: added(by_name[name], by_name[base]) for name, base in over.items() if base is not None}
     rows = []
     for name, contender in by_name.items():
         row: dict[str, Any] = {"name": name, "request_us": round(contender.median, 2)}
-        if contender is not base:
+        if name in extra:
             row |= {
+                "over": over[name],
                 "added_us": round(median(extra[name]), 2),
                 "middle_half": spread(extra[name]),
-                "to_stateless": round(median(extra[name]) / median(extra["stateless PyJWT"]), 2),
-                "to_naive": round(median(extra[name]) / median(extra["naive PyJWT + EXISTS"]), 2),
+                "to_stateless": round(median(extra[name]) / median(extra[STATELESS]), 2),
+                "to_naive": round(median(extra[name]) / median(extra[NAIVE]), 2),
             }
+        if built[name].refused is not None:
+            row["revocable"] = "yes" if built[name].revocable else "no"
         rows.append(row)
     return rows
+
+
+def peers() -> dict[str, str]:
+    found = {}
+    for name in _peers.PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 if __name__ == "__main__":

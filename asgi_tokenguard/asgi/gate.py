@@ -24,7 +24,7 @@ from asgi_tokenguard.core.decisions import (
 )
 from asgi_tokenguard.core.devices import device_headers
 from asgi_tokenguard.core.paths import Openness, below_root
-from asgi_tokenguard.errors import Code, DuplicateCredentials, StepUpRequired
+from asgi_tokenguard.errors import Code, StepUpRequired
 from asgi_tokenguard.parcels import Source, identity_in, identity_of
 from asgi_tokenguard.store.answers import Whose
 from asgi_tokenguard.tokens import Fault
@@ -121,16 +121,20 @@ def known(scope: Scope, engine: Engine) -> Identity | None:
 
     This is the way of nearly every request.  None sends it the long way, where each question is asked in its turn.
     """
-    try:
-        field = credentials.access_field(scope["headers"], engine.settings)
-    except DuplicateCredentials:  # the long way knows whether this path looks at them
+    settings = engine.settings
+    wanted, field = settings.access_header, None
+    for name, value in scope["headers"]:  # `credentials.access_field`, without a call and an exception
+        if name == wanted:
+            if field is not None:
+                return None  # two: the long way knows whether this path looks at them
+            field = value
+    identity = None if field is None else engine.liveness.known(field)
+    if identity is None or scope["method"] == "OPTIONS":
         return None
-    if field is None:
+    path, root = scope["path"], scope.get("root_path", "")
+    if engine.special.match(path) or (root and engine.special.match(below_root(path, root))):
         return None
-    identity = engine.liveness.known(field)
-    if identity is None or openness(scope, engine) is Openness.PUBLIC or credentials.is_preflight(scope):
-        return None
-    return None if is_mounted(scope, engine) or asks_anew(scope, engine) else identity
+    return None if settings.strict is not None and asks_anew(scope, engine) else identity
 
 
 async def admit(scope: Scope, engine: Engine, asks: Openness) -> Admission:

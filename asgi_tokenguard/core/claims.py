@@ -48,16 +48,28 @@ class RefreshClaims(TokenClaims):
 
 def read_access(payload: object) -> AccessClaims | None:
     """The claims in *payload*, or None where it has not the shape of an access token."""
-    common = _common(payload)
-    if common is None or not isinstance(payload, dict) or not _is_counter(payload.get("auth_time")):
+    jti = _checked_jti(payload)
+    if jti is None or not isinstance(payload, dict) or not _is_counter(payload.get("auth_time")):
         return None
-    own = {name: value for name, value in payload.items() if name not in RESERVED}
-    return AccessClaims(**common, auth_time=payload["auth_time"], claims=own)
+    return AccessClaims(
+        sub=payload["sub"],
+        sid=payload["sid"],
+        jti=jti,
+        gen=payload["gen"],
+        iat=payload["iat"],
+        exp=payload["exp"],
+        auth_time=payload["auth_time"],
+        claims={name: value for name, value in payload.items() if name not in RESERVED},
+    )
 
 
 def read_refresh(payload: object) -> RefreshClaims | None:
-    common = _common(payload)
-    return None if common is None else RefreshClaims(**common)
+    jti = _checked_jti(payload)
+    if jti is None or not isinstance(payload, dict):
+        return None
+    return RefreshClaims(
+        sub=payload["sub"], sid=payload["sid"], jti=jti, gen=payload["gen"], iat=payload["iat"], exp=payload["exp"]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,19 +139,17 @@ def scopes(claims: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(word for word in value if isinstance(word, str)) if isinstance(value, list) else ()
 
 
-def _common(payload: object) -> dict[str, Any] | None:
+def _checked_jti(payload: object) -> bytes | None:
+    """The `jti` of a *payload* in which all that both kinds of token say is there and of its type, else None."""
     if not isinstance(payload, dict):
         return None
-    sub, sid, jti = payload.get("sub"), payload.get("sid"), payload.get("jti")
-    if not (isinstance(sub, str) and sub and _is_unicode(sub) and isinstance(sid, str) and isinstance(jti, str)):
+    get = payload.get
+    sub, jti = get("sub"), get("jti")
+    if not (isinstance(sub, str) and sub and _is_unicode(sub) and isinstance(jti, str) and is_session_id(get("sid"))):
         return None
-    raw_jti = ulid_bytes(jti)
-    if raw_jti is None or ulid_bytes(sid) is None:
+    if not (_is_counter(get("gen")) and _is_counter(get("iat")) and _is_counter(get("exp"))):
         return None
-    numbers = {name: payload.get(name) for name in ("gen", "iat", "exp")}
-    if not all(_is_counter(number) for number in numbers.values()):
-        return None
-    return {"sub": sub, "sid": sid, "jti": raw_jti, **numbers}
+    return ulid_bytes(jti)
 
 
 def _is_deeper(value: object, levels: int) -> bool:

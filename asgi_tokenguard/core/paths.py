@@ -106,6 +106,15 @@ def mount_point(value: object, patterns: Mapping[str, Patterns]) -> str | None:
     return prefix
 
 
+def special(paths: Paths, mounted: str | None) -> Patterns:
+    """
+    The paths on which more has to be asked than whether a token is live: public ones, and those below *mounted*.
+
+    It takes in a few more, such as odd ones that look public; of all others none is public, or ours.
+    """
+    return Patterns(paths.public.exact, (*paths.public.prefixes, *([] if mounted is None else [mounted])))
+
+
 def is_odd(path: str, raw_path: bytes | None) -> bool:
     """
     Whether an app, a proxy and we might read *path* differently.

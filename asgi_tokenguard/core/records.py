@@ -171,4 +171,4 @@ def ulid_bytes(text: str) -> bytes | None:
 
 
 def is_session_id(value: object) -> bool:
-    return isinstance(value, str) and ulid_bytes(value) is not None
+    return isinstance(value, str) and _ULID.fullmatch(value) is not None

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from redis.crc import key_slot
+from support.cables import wire_to
 from support.cluster import Cluster, client_of, command, move_at_once, move_by_keys, until
-from support.cut import wire_to
 from support.holder import Holder
 from support.server import RedisServer
 

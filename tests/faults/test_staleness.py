@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import redis
-from support.cut import wire_to
+from support.cables import wire_to
 from support.holder import Holder
 from support.server import RedisServer
 

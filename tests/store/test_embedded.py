@@ -82,8 +82,8 @@ class Program:
 import os, signal, sys
 from asgi_tokenguard.store.embedded import embedded_server
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background has it ignored
 server = embedded_server(sys.argv[1])
-child = 0
 
 def obey():
     for line in sys.stdin:

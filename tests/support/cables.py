@@ -1,4 +1,4 @@
-"""A way to a server that can be cut without a word."""
+"""Ways to a server that can be cut."""
 
 from __future__ import annotations
 
