@@ -27,6 +27,7 @@ from asgi_tokenguard.options import Settings
 from asgi_tokenguard.parcels import NOWHERE, Answer, Delivery, Identity, Source, identity_of
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.tokens import Codec
+from asgi_tokenguard.vigil import Vigil
 
 if TYPE_CHECKING:
     from asgi_tokenguard.store.redis import RedisStore
@@ -64,8 +65,9 @@ class Engine:
             timeout=settings.timeout,
             monotonic=monotonic,
         )
-        caches = self.store.caches(settings.staleness) if settings.cache else None
-        self.liveness = Liveness(self.store, caches, settings.lifetimes)
+        caches = self.store.caches(settings.staleness)
+        self.liveness = Liveness(self.store, caches if settings.cache else None, settings.lifetimes)
+        self.vigil = Vigil(self.store, caches, settings.lifetimes, settings.staleness)
         share = getattr(settings.locator, "share", None)
         if share is not None:
             share(RedisPlaceCache(self.store))

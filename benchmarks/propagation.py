@@ -18,15 +18,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
-import socket
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from _common import add_common, facts, real_server, server_name, show, write
+from _http import Connection, connect, process
 from redis.asyncio import Redis
 
 TARGET_P99_MS = 5.0
@@ -40,7 +38,7 @@ async def main() -> None:
     times = 30 if asked.quick else asked.revocations
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(real_server(asked.server))
-        first, second = [await stack.enter_async_context(process(url)) for _ in range(2)]
+        first, second = [await stack.enter_async_context(serving(url)) for _ in range(2)]
         client = await stack.enter_async_context(Redis.from_url(url))
         rows = [await row(name, first, second, times, connections=of) for name, of in (("idle", 1), ("under load", 8))]
         setting = facts(await server_name(client))
@@ -49,48 +47,16 @@ async def main() -> None:
     write({"benchmark": "propagation", **setting, "target_p99_ms": TARGET_P99_MS, "rows": rows}, asked.json)
 
 
-class Connection:
-    """One HTTP/1.1 connection that stays open."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    async def ask(self, method: str, path: str, *headers: str) -> tuple[int, bytes]:
-        lines = [f"{method} {path} HTTP/1.1", "host: app.example", "origin: http://app.example", *headers, "", ""]
-        self._writer.write("\r\n".join(lines).encode())
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        await self._reader.readexactly(length)
-        return int(head[9:12]), head
-
-    def close(self) -> None:
-        self._writer.close()
-
-
 @contextlib.asynccontextmanager
-async def process(url: str) -> AsyncIterator[int]:
+async def serving(url: str) -> AsyncIterator[int]:
     """A uvicorn with the app; its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "_propagation_app:app", "--port", str(port), "--no-access-log"]
-    running = await asyncio.create_subprocess_exec(
-        *command, "--log-level", "error", cwd=Path(__file__).parent, env=os.environ | {"PROPAGATION_REDIS": url}
-    )
-    try:
-        for _ in range(500):
-            with contextlib.suppress(OSError):
-                (await connect(port)).close()
-                break
-            await asyncio.sleep(0.02)
+
+    def command(port: int) -> list[str]:
+        options = ["--port", str(port), "--no-access-log", "--log-level", "error"]
+        return [sys.executable, "-m", "uvicorn", "_propagation_app:app", *options]
+
+    async with process(command, {"PROPAGATION_REDIS": url}) as (port, _):
         yield port
-    finally:
-        running.terminate()
-        await running.wait()
-
-
-async def connect(port: int) -> Connection:
-    return Connection(*await asyncio.open_connection("127.0.0.1", port))
 
 
 async def row(name: str, first: int, second: int, times: int, *, connections: int) -> dict[str, Any]:

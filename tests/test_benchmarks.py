@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support.needs import missing
+from support.needs import missing, need_command
 
 ROOT = Path(__file__).parent.parent
 ROWS = {
@@ -41,6 +43,17 @@ ROWS = {
     "outbox": ("name", ["no mirror", "mirror at once", "mirror of 5 s", "mirror that fails"]),
 }
 
+# Two rows for each server: the app as it is, and guarded.
+SERVERS = [
+    "uvicorn (h11)",
+    "uvicorn (httptools)",
+    "uvicorn (httptools), many users",
+    "uvicorn (httptools), bare app",
+    "uvicorn (httptools, uvloop)",
+    "granian",
+]
+ROWS["throughput"] = ("name", [f"{server}, {side}" for server in SERVERS for side in ("unguarded", "guarded")])
+
 SECONDS, GENERATIONS = (2, 5, 10), (2, 3, 4, 5)
 ROWS["lingering"] = ("name", ["off", *(f"{seconds} s x {of}" for seconds in SECONDS for of in GENERATIONS)])
 
@@ -52,7 +65,10 @@ MEASURED = {
     "propagation": "p50_ms",
     "rotation": "rotation_us",
     "memory": "bytes",
+    "throughput": "requests_per_second",
 }
+# What a benchmark needs beside Python and pip.
+COMMANDS = {"throughput": "wrk"}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +76,9 @@ def reports(tmp_path_factory):
     """What every benchmark printed and wrote, run side by side."""
     folder = tmp_path_factory.mktemp("benchmarks")
     commands = {
-        name: [sys.executable, f"benchmarks/{name}.py", "--quick", "--json", str(folder / f"{name}.json")] for name in ROWS
+        name: [sys.executable, f"benchmarks/{name}.py", "--quick", "--json", str(folder / f"{name}.json")]
+        for name in ROWS
+        if shutil.which(COMMANDS.get(name, sys.executable))
     }
     running = {
         name: subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -69,7 +87,7 @@ def reports(tmp_path_factory):
     found = {}
     try:
         for name, process in running.items():
-            table, errors = process.communicate(timeout=110)
+            table, errors = process.communicate(timeout=100)
             assert 0 == process.returncode, errors
             found[name] = (table, json.loads((folder / f"{name}.json").read_text()))
     finally:
@@ -81,6 +99,8 @@ def reports(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ROWS)
 def test_every_row_is_there_with_what_it_depends_on(name, reports):
+    if name in COMMANDS:
+        need_command(COMMANDS[name])
     key, expected = ROWS[name]
     table, report = reports[name]
     if report.get("skipped"):
@@ -123,6 +143,23 @@ def test_a_burst_of_unknown_tokens_costs_less_than_naive_checks(reports):
     assert 1 == naive["ratio"]
     assert ours["ratio"] < 0.8
     assert ours["cpu_us"] < naive["cpu_us"]
+
+
+def test_both_sides_of_a_server_are_measured_and_the_guarded_one_is_compared(reports):
+    need_command("wrk")
+    rows = reports["throughput"][1]["rows"]
+    for unguarded, guarded in zip(rows[::2], rows[1::2], strict=True):
+        assert (False, True) == (unguarded["guarded"], guarded["guarded"])
+        assert unguarded["server"] == guarded["server"]
+        assert guarded["ratio"] > 0
+        assert 0 < guarded["p50_ms"] <= guarded["p99_ms"]
+
+
+def test_throughput_without_its_load_generator_says_what_it_needs():
+    command = [sys.executable, "benchmarks/throughput.py", "--quick"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=os.environ | {"PATH": "/nowhere"})
+    assert 1 == ran.returncode
+    assert "needs the load generator wrk" in ran.stderr
 
 
 def test_a_session_costs_no_more_than_the_design_allows(reports):

@@ -33,7 +33,7 @@ LAYERS = [
     ["store"],
     ["judgement", "parcels"],
     ["background"],
-    ["liveness"],
+    ["liveness", "vigil"],
     ["engine"],
     ["freshness"],
     ["auth", "guard"],

@@ -96,7 +96,7 @@ def signs(scope: Scope, settings: Settings) -> Signs:
         method=scope["method"].upper(),
         event_stream=event_stream,
         rotation_off=rotation_off,
-        over_tls="https" in {scope.get("scheme"), forwarded_scheme(scope, settings.trusted_proxies)},
+        over_tls=not {"https", "wss"}.isdisjoint({scope.get("scheme"), forwarded_scheme(scope, settings.trusted_proxies)}),
         **found,
     )
 

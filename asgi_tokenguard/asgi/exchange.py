@@ -59,6 +59,13 @@ class Exchange:
         self._made: dict[str, str] = {}
         self._pending: gate.Pending | None = None
 
+    @classmethod
+    def enter_socket(cls, engine: Engine, handshake: Scope, scope: Scope, identity: Identity | None) -> None:
+        """Fill the *scope* of a WebSocket: nothing can be handed out or cleared in it, as after a response head."""
+        exchange = cls(engine, handshake, _nowhere)
+        exchange._started = True
+        exchange._auth = enter(scope, exchange, identity)
+
     def run(self, app: ASGIApp, receive: Receive) -> Awaitable[None]:
         """Serve the request; a known token costs no step of a coroutine more than the app's own."""
         identity = gate.known(self._scope, self._engine)
@@ -285,3 +292,7 @@ class Exchange:
     def _brought(self) -> dict[str, str]:
         """Session id -> user, for each genuine token of the request and for a login made earlier in it."""
         return {claims.sid: claims.sub for claims in self._tokens() if claims is not None} | self._made
+
+
+async def _nowhere(_: Message) -> None:
+    raise ResponseStarted("a WebSocket has no response")

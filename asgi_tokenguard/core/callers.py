@@ -15,6 +15,9 @@ from enum import Enum
 from typing import Final
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110 section 9.2.1
+# How a WebSocket is opened over HTTP/2 (RFC 8441 section 4), and here in general: no safe method, and no answer from which a
+# page could take a token or, over HTTP/1.1 in every browser, a cookie.
+HANDSHAKE: Final = "CONNECT"
 READS: Final = frozenset({"GET", "HEAD"})
 # What stands for a header that was sent twice, or for metadata of which a part is missing: no reading of it is friendly.
 CONTRADICTION: Final = "(contradiction)"
@@ -39,7 +42,7 @@ class Kind(Enum):
     FORM = "form"  # a navigation by another method
     FETCH = "fetch"  # a script that can read the answer's headers
     BARE = "bare"  # no Fetch Metadata at all
-    INERT = "inert"  # images, frames, module scripts, prefetches, event streams, half-sent metadata
+    INERT = "inert"  # images, frames, module scripts, prefetches, event streams, WebSockets, half-sent metadata
 
 
 class Caller(Enum):
@@ -133,6 +136,8 @@ def login_caller(signs: Signs, where: Provenance) -> Caller:
 
 
 def kind(signs: Signs) -> Kind:
+    if signs.method == HANDSHAKE:
+        return Kind.INERT
     if not signs.has_metadata:
         return Kind.BARE
     if signs.site is None or signs.purpose is not None:

@@ -15,6 +15,8 @@ ACCESS: Final = 15 * 60
 IDLE: Final = 15 * 24 * 3600
 # NIST SP 800-63B-4 section 2.1.3 asks for a definite end; 90 days is where "remember me" of large sites lies.
 ABSOLUTE: Final = 90 * 24 * 3600
+# A working day, and some: who opens the page in the morning is not cut off before going home.
+SOCKET: Final = 12 * 3600
 # Ory documents 60 s, Auth0 and Supabase 10 s or less.  Ours counts from the last sending or first sight, not from the
 # rotation, so that it has to cover one trip over a slow network only.
 GRACE: Final = 30.0
@@ -32,15 +34,17 @@ class Lifetimes:
 
     *access* is the life of an access token, *idle* how long a session lives after its last rotation, *absolute* how long
     after its login (it never moves), *grace* how long a superseded refresh token is still served after its successor was
-    first seen; until then it is served as long as the session lives (default: 30 s, but at most half of *access*).
+    first seen; until then it is served as long as the session lives (default: 30 s, but at most half of *access*), *socket*
+    after how long a WebSocket or a stream ends at the latest: it was opened with a token that may have been stolen since.
 
-    Raises `ConfigurationError` where the four contradict each other.
+    Raises `ConfigurationError` where they contradict each other.
     """
 
     access: int
     idle: int
     absolute: int
     grace: float
+    socket: int
 
     def __init__(
         self,
@@ -49,8 +53,9 @@ class Lifetimes:
         idle: float | timedelta = IDLE,
         absolute: float | timedelta = ABSOLUTE,
         grace: float | timedelta | None = None,
+        socket: float | timedelta = SOCKET,
     ) -> None:
-        whole = {"access": access, "idle": idle, "absolute": absolute}
+        whole = {"access": access, "idle": idle, "absolute": absolute, "socket": socket}
         for name, value in whole.items():
             object.__setattr__(self, name, _whole_seconds(name, value))
         object.__setattr__(self, "grace", min(GRACE, self.access / 2) if grace is None else _seconds("grace", grace))

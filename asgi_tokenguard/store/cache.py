@@ -8,6 +8,7 @@ ahead, no change of its user's key was heard of since it was read, and the chann
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from math import inf
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -51,6 +52,8 @@ class VerdictCache(Generic[V]):
         # Monotonic seconds; the past while no lease is answered.
         self.trusted_until = -inf
         self.is_armed = False
+        # Told of each change: whose key (None: anybody's), and until when the channel was trusted that told of it.
+        self.listener: Callable[[bytes | None, float], None] | None = None
         self.size = 0
         self._most_entries = most_entries
         self._most_bytes = most_bytes
@@ -117,6 +120,8 @@ class VerdictCache(Generic[V]):
             self.size -= self._verdicts.pop(field).size
         for reading in self._readings.get(key, ()):
             reading.is_stale = True
+        if self.listener is not None:
+            self.listener(key, self.trusted_until)
 
     def arm(self) -> None:
         """From now on every change is heard of."""
@@ -125,8 +130,8 @@ class VerdictCache(Generic[V]):
     def distrust(self) -> None:
         """The channel is lost, and with it whatever it would have told: drop everything."""
         self.is_armed = False
-        self.trusted_until = -inf
         self.forget()
+        self.trusted_until = -inf
 
     def forget(self) -> None:
         """All may have changed (`FLUSHALL`)."""
@@ -136,6 +141,8 @@ class VerdictCache(Generic[V]):
         for readings in self._readings.values():
             for reading in readings:
                 reading.is_stale = True
+        if self.listener is not None:
+            self.listener(None, self.trusted_until)
 
     def _drop(self, field: bytes, verdict: Verdict[V]) -> None:
         del self._verdicts[field]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
@@ -85,11 +86,7 @@ class RedisStore:
     async def reason(self, subject: str, sid: str) -> Code | None:
         """Why *sid* is over, where a tombstone tells it: one plain read."""
         key = tombstone_key(self._namespace, subject)
-
-        async def read(client: Any) -> Any:
-            return await client.execute_command("HMGET", key, sid, ALL)
-
-        own, of_all = await self._link.read(read)
+        own, of_all = await asyncio.gather(self._link.field(key, sid), self._link.field(key, ALL))
         raw = of_all if own is None else own
         ending = None if raw is None else unpack_ending(sid, raw)
         # Each later tombstone of the user keeps the key for another day.

@@ -1,63 +1,420 @@
-"""WebSockets fail closed: a socket would outlive the session that opened it."""
+"""WebSockets: who gets in, by which of three ways, and that none outlives its session."""
 
 from __future__ import annotations
 
-import pytest
-from support.actors import COOKIE, OWN
-from support.stage import staged
-from support.wire import scope_of
+import asyncio
 
-REFUSED = [{"type": "websocket.close", "code": 1008, "reason": "this path is guarded"}]
+import pytest
+from starlette.websockets import WebSocket
+from support.sockets import PATIENCE, Peer, Room, bearer, cookie_of
+from support.stage import staged
+
+from asgi_tokenguard import Lifetimes, get_auth
+from asgi_tokenguard.errors import NotGuarded, ResponseStarted, StepUpRequired
+
+ADA = {"subject": "user-1", "user": "user-1"}
+FOREIGN = "https://evil.example"
 
 
 @pytest.fixture
-def sockets(stage):
-    """Opens a socket; what the app was called with and what the server was sent."""
-
-    async def open_socket(path, headers=(), stage=stage, **more):
-        served, sent = [], []
-
-        async def app(scope, receive, send):
-            served.append((scope, receive, send))
-
-        async def send(message):
-            sent.append(message)
-
-        stage.app.app = app
-        scope = scope_of("GET", path, headers) | {"type": "websocket", "scheme": "wss", "subprotocols": []} | more
-        scope.pop("method")
-        before = stage.commands()
-        await stage.app(scope, receive := object(), send)
-        assert not stage.commands() - before
-        assert served in ([], [(scope, receive, send)])
-        return bool(served), sent
-
-    return open_socket
+def room(stage):
+    room = Room()
+    for path in ("/ws", "/logout", "/open/ws"):
+        stage.on(path)(room)
+    return room
 
 
-@pytest.mark.parametrize("path", ["/ws", "/", "/login/", "/login/ws", "/open/x", "//login"])
-async def test_a_socket_is_refused_before_it_is_accepted(sockets, path):
-    assert (False, REFUSED) == await sockets(path)
+def opened(stage, headers=(), path="/ws", **more):
+    return Peer(stage.app, path, headers, **more)
 
 
-async def test_no_token_opens_a_socket_yet(stage, sockets):
+# --- three ways in
+
+
+async def test_the_token_in_the_header_opens_a_socket(stage, room):
     tab = await stage.logged_in()
-    headers = [("authorization", f"Bearer {tab.token}"), ("cookie", f"{COOKIE}={tab.browser.jar}"), ("origin", OWN)]
-    assert (False, REFUSED) == await sockets("/ws", headers)
-    assert (False, REFUSED) == await sockets(f"/ws?token={tab.token}")
-    assert (False, REFUSED) == await sockets("/ws", [], subprotocols=["tokenguard", tab.token])
+    async with opened(stage, bearer(tab)) as peer:
+        await peer.accepted()
+        assert ADA == await peer.says()
 
 
-async def test_a_socket_on_a_public_path_is_the_apps_own(sockets):
-    assert (True, []) == await sockets("/login")
-    assert (True, []) == await sockets("/login", [("authorization", "Bearer forged"), ("cookie", f"{COOKIE}=a; {COOKIE}=b")])
+async def test_the_pair_of_subprotocols_opens_a_socket_and_is_hidden_from_the_app(stage, room):
+    tab = await stage.logged_in()
+    for pair, left in (
+        (["tokenguard", tab.token], []),
+        (["chat.v2", "tokenguard", tab.token, "chat.v1"], ["chat.v2", "chat.v1"]),
+    ):
+        async with opened(stage, pair=pair) as peer:
+            assert "tokenguard" == (await peer.accepted())["subprotocol"]
+            assert ADA == await peer.says()
+        scope = room.scopes[-1]
+        assert left == scope["subprotocols"]
+        assert [", ".join(left).encode()] * bool(left) == [v for k, v in scope["headers"] if k == b"sec-websocket-protocol"]
+        assert tab.token not in repr(scope["headers"])
 
 
-async def test_where_nothing_is_required_sockets_are_refused_all_the_same(sockets, options, clock):
-    """A socket that may be anybody's is for a public path."""
-    async with staged(options, clock, required=False, optional=[]) as stage:
-        assert (False, REFUSED) == await sockets("/ws", stage=stage)
-        assert (True, []) == await sockets("/login", stage=stage)
+async def test_a_subprotocol_that_the_app_chose_stays(stage):
+    @stage.on("/ws")
+    async def app(scope, receive, send):
+        await WebSocket(scope, receive, send).accept(subprotocol="chat.v2")
+
+    tab = await stage.logged_in()
+    async with opened(stage, pair=["tokenguard", tab.token, "chat.v2"]) as peer:
+        assert "chat.v2" == (await peer.accepted())["subprotocol"]
+    async with opened(stage, bearer(tab), pair=["chat.v2"]) as peer:
+        assert "chat.v2" == (await peer.accepted())["subprotocol"]
+
+
+@pytest.mark.parametrize("metadata", [[], [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "websocket")]])
+async def test_the_cookie_opens_a_socket_of_the_own_origin_and_is_not_consumed(stage, room, metadata):
+    tab = await stage.expired()
+    before = await stage.head(tab)
+    async with opened(stage, cookie_of(tab) + metadata) as peer:
+        assert ADA == (await peer.accepted(), await peer.says())[1]
+        assert [] == peer.sent[0].get("headers", [])
+    assert before == await stage.head(tab)
+    assert 200 == (await tab.get()).status
+
+
+async def test_i1_a_cookie_alone_opens_no_socket_from_another_site(stage, room):
+    tab = await stage.logged_in()
+    for headers in (
+        cookie_of(tab, FOREIGN),
+        cookie_of(tab, "null"),
+        cookie_of(tab, None),  # no browser: it can send the token
+        [*cookie_of(tab), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "websocket")],
+        cookie_of(tab, "http://app.example"),  # plain http, where ours is known to be encrypted
+    ):
+        async with opened(stage, headers) as peer:
+            assert (403, "cross_site_request") == await peer.refusal()
+    assert not room.scopes
+
+
+async def test_a_trusted_origin_opens_a_socket_on_the_cookie(options, clock):
+    async with staged(options, clock, trusted_origins=[FOREIGN]) as stage:
+        stage.on("/ws")(Room())
+        tab = await stage.logged_in()
+        async with opened(stage, cookie_of(tab, FOREIGN)) as peer:
+            await peer.accepted()
+
+
+async def test_a_page_of_another_origin_that_holds_the_token_needs_no_cookie(stage, room):
+    tab = await stage.logged_in()
+    async with opened(stage, [("origin", FOREIGN)], pair=["tokenguard", tab.token]) as peer:
+        await peer.accepted()
+
+
+# --- refusals
+
+
+async def test_what_does_not_count_is_refused_before_the_app_is_called(stage, room):
+    tab, other = await stage.logged_in(), await stage.logged_in()
+    expired = await stage.expired()
+    await stage.guard.revoke_all("user-1")
+    late = await stage.logged_in("user-2")
+    for expected, headers, pair in (
+        ((401, "token_required"), [], None),
+        ((401, "token_required"), [], ["tokenguard"]),
+        ((401, "invalid_token"), [], ["tokenguard", "x"]),
+        ((401, "invalid_token"), [], ["tokenguard", "tökenguard"]),
+        ((401, "invalid_token"), [("authorization", "Bearer x")], None),
+        ((401, "invalid_token"), [*cookie_of(late), ("authorization", "Bearer x")], None),
+        ((401, "token_expired"), bearer(expired), None),
+        ((401, "token_expired"), bearer(tab), None),
+        ((401, "revoked"), cookie_of(other), None),
+        ((400, "duplicate_credentials"), bearer(late), ["tokenguard", late.token]),
+        ((400, "duplicate_credentials"), [], ["tokenguard", late.token, "tokenguard", late.token]),
+    ):
+        async with opened(stage, headers, pair=pair) as peer:
+            assert (expected, expected) == (await peer.refusal(), expected)
+        async with opened(stage, headers, pair=pair, denials=False) as peer:
+            assert (403, expected[1]) == await peer.refusal()
+            assert [4401] == [message["code"] for message in peer.sent]
+    assert not room.scopes
+
+
+async def test_a_token_in_the_query_is_not_read(stage, room):
+    tab = await stage.logged_in()
+    async with opened(stage, path=f"/ws?token={tab.token}&access_token={tab.token}") as peer:
+        assert (401, "token_required") == await peer.refusal()
+
+
+async def test_who_hangs_up_before_the_handshake_is_told_nothing(stage):
+    peer = Peer(stage.app)
+    peer._inbox.put_nowait({"type": "websocket.disconnect", "code": 1001})
+    async with peer:
+        pass
+    assert [] == peer.sent
+
+
+async def test_nobody_gets_in_where_nothing_is_required(stage, room):
+    for path in ("/logout", "/open/ws"):
+        async with opened(stage, path=path) as peer:
+            await peer.accepted()
+            assert {"subject": None, "user": ""} == await peer.says()
+
+
+async def test_a_public_path_looks_at_no_credentials_but_hides_the_pair(stage, room):
+    tab = await stage.logged_in()
+    before = stage.commands()
+    async with opened(stage, bearer(tab), path="/logout", pair=["tokenguard", tab.token]) as peer:
+        assert "tokenguard" == (await peer.accepted())["subprotocol"]
+        assert {"subject": None, "user": ""} == await peer.says()
+    assert not stage.commands() - before
+    assert [] == room.scopes[0]["subprotocols"]
+
+
+async def test_below_the_mounted_endpoints_there_is_no_socket(options, clock):
+    async with staged(options, clock, endpoints="/auth") as stage:
+        tab = await stage.logged_in()
+        for path in ("/auth/sessions", "/auth/anything"):
+            async with opened(stage, bearer(tab), path=path) as peer:
+                assert 403 == (await peer.refusal())[0]
+            assert not stage.handlers.calls[path]
+
+
+@pytest.mark.parametrize("path", ["/ws/../login", "//login", "/login/ws"])
+async def test_an_odd_path_opens_nothing(stage, path):
+    async with opened(stage, path=path) as peer:
+        assert 401 == (await peer.refusal())[0]
+
+
+# --- inside
+
+
+async def test_nothing_can_be_handed_out_or_cleared_in_a_socket(stage):
+    found = []
+
+    @stage.on("/ws")
+    async def app(scope, receive, send):
+        auth = get_auth(scope)
+        for act in (
+            auth.login("user-2"),
+            auth.logout(),
+            auth.reauthenticated("user-1"),
+            auth.revoke(auth.session_id),
+            auth.revoke_all(),
+        ):
+            with pytest.raises(ResponseStarted) as caught:
+                await act
+            found.append(caught.value)
+        found.append(len(await auth.sessions()))
+        with pytest.raises(StepUpRequired):
+            await auth.require_fresh()
+        await receive()
+        await send({"type": "websocket.accept"})
+
+    tab = await stage.logged_in()
+    async with opened(stage, bearer(tab)) as peer:
+        await peer.accepted()
+    assert 1 == found[-1]
+    assert await stage.head(tab) is not None
+
+
+async def test_a_refusal_that_the_app_raises_is_the_answer(stage):
+    @stage.on("/ws")
+    async def early(scope, receive, send):
+        await receive()
+        await get_auth(scope).require_fresh()
+
+    @stage.on("/open/ws")
+    async def late(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await get_auth(scope).require_fresh()
+
+    tab = await stage.logged_in()
+    async with opened(stage, bearer(tab)) as peer:
+        assert (401, "step_up_required") == await peer.refusal()
+    async with opened(stage, bearer(tab), path="/open/ws") as peer:
+        await peer.accepted()
+        assert (4401, "step_up_required") == await peer.closed()
+
+
+async def test_an_error_of_the_app_is_the_servers(stage):
+    @stage.on("/ws")
+    async def app(scope, receive, send):
+        raise ZeroDivisionError
+
+    tab = await stage.logged_in()
+    peer = opened(stage, bearer(tab))
+    async with peer:
+        pass
+    assert isinstance(peer.task.exception(), ZeroDivisionError)
+
+
+async def test_without_the_middleware_a_socket_is_not_guarded():
+    with pytest.raises(NotGuarded):
+        get_auth({"type": "websocket"})
+
+
+# --- I6
+
+
+async def test_i6_a_revoked_session_ends_its_sockets_and_no_others(stage, room):
+    tab, phone, other = await stage.logged_in(), await stage.logged_in(), await stage.logged_in("user-2")
+    async with (
+        opened(stage, bearer(tab)) as mine,
+        opened(stage, bearer(phone)) as same_user,
+        opened(stage, bearer(other)) as else_,
+    ):
+        for peer in (mine, same_user, else_):
+            await peer.accepted()
+        sid = get_auth(room.scopes[0]).session_id
+        await stage.guard.revoke("user-1", sid)
+        assert (4401, "revoked") == await mine.closed()
+        await asyncio.wait_for(mine.task, PATIENCE)
+        assert [(4401, "revoked")] == room.ends
+        for peer, subject in ((same_user, "user-1"), (else_, "user-2")):
+            assert subject == (await peer.says())["subject"]
+
+
+async def test_i6_another_process_revokes_and_by_hand_as_well(stage, room):
+    tab, other = await stage.logged_in(), await stage.logged_in("user-2")
+    elsewhere = stage.another_process()
+    async with opened(stage, bearer(tab)) as peer, opened(stage, bearer(other)) as second:
+        await peer.accepted()
+        await second.accepted()
+        await elsewhere.revoke_all("user-1")
+        assert (4401, "revoked") == await peer.closed()
+        client = await stage.guard.engine.store._link.connector.client()
+        await client.delete(stage.guard.engine.store.key_of("user-2"))
+        assert (4401, "session_ended") == await second.closed()
+    await elsewhere.aclose()
+
+
+async def test_i6_a_logout_in_another_tab_ends_the_socket(stage, room):
+    tab = await stage.logged_in()
+    async with opened(stage, cookie_of(tab)) as peer:
+        await peer.accepted()
+        await tab.post("/logout")
+        assert (4401, "logged_out") == await peer.closed()
+
+
+async def test_i6_a_rotation_and_new_claims_close_nothing(stage, room):
+    tab = await stage.logged_in()
+    async with opened(stage, bearer(tab)) as peer:
+        await peer.accepted()
+        before = await stage.head(tab)
+        stage.clock.advance(stage.guard.engine.settings.lifetimes.access + 1)
+        assert 200 == (await tab.get()).status
+        assert before.gen + 1 == (await stage.head(tab)).gen
+        await stage.guard.update_claims("user-1", {"role": "reader"})
+        await asyncio.sleep(0.2)
+        assert ADA == await peer.says()
+
+
+async def test_i6_an_expired_session_ends_its_sockets(options, clock):
+    lifetimes = Lifetimes(access=60, idle=600, absolute=1000, socket=5000)
+    async with staged(options, clock, lifetimes=lifetimes) as stage:
+        stage.on("/ws")(Room())
+        tab = await stage.logged_in()
+        async with opened(stage, bearer(tab)) as peer:
+            await peer.accepted()
+            clock.advance(500)
+            await tab.get()
+            clock.advance(499)
+            assert ADA == await peer.says()
+            clock.advance(2)
+            code, reason = await peer.closed()
+            assert 4401 == code
+            assert reason in {"session_expired", "session_ended"}
+
+
+async def test_i6_a_socket_ends_after_its_own_lifetime(options, clock):
+    async with staged(options, clock, lifetimes=Lifetimes(socket=3600)) as stage:
+        stage.on("/ws")(Room())
+        tab = await stage.logged_in()
+        async with opened(stage, bearer(tab)) as peer:
+            await peer.accepted()
+            clock.advance(3590)
+            assert ADA == await peer.says()
+            clock.advance(11)
+            assert (4408, "too old") == await peer.closed()
+
+
+async def test_i6_a_session_that_ends_before_the_app_accepts_gets_no_socket(stage):
+    may_go_on = asyncio.Event()
+
+    @stage.on("/ws")
+    async def slow(scope, receive, send):
+        await receive()
+        await may_go_on.wait()
+        await send({"type": "websocket.accept"})
+
+    tab = await stage.logged_in()
+    async with opened(stage, bearer(tab)) as peer:
+        await stage.guard.revoke_all("user-1")
+        await asyncio.sleep(0.2)
+        may_go_on.set()
+        assert (401, "revoked") == await peer.refusal()
+
+
+async def test_i6_an_app_that_only_sends_is_told_as_servers_tell_it(stage):
+    raised = []
+
+    @stage.on("/ws")
+    async def ticker(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            while True:
+                await send({"type": "websocket.send", "text": "tick"})
+                await asyncio.sleep(0.01)
+        except OSError as error:
+            raised.append(error)
+            raise
+
+    tab = await stage.logged_in()
+    async with opened(stage, bearer(tab)) as peer:
+        await peer.accepted()
+        await stage.guard.revoke_all("user-1")
+        await asyncio.wait_for(peer.task, PATIENCE)
+    assert raised
+    closes = [at for at, message in enumerate(peer.sent) if message["type"] == "websocket.close"]
+    assert [len(peer.sent) - 1] == closes  # nothing leaves behind it
+
+
+async def test_i6_without_a_cache_sockets_end_all_the_same(options, clock):
+    async with staged(options, clock, cache=False) as stage:
+        stage.on("/ws")(Room())
+        tab = await stage.logged_in()
+        async with opened(stage, bearer(tab)) as peer:
+            await peer.accepted()
+            elsewhere = stage.another_process()
+            await elsewhere.revoke_all("user-1")
+            assert (4401, "revoked") == await peer.closed()
+            await elsewhere.aclose()
+
+
+async def test_many_sockets_cost_no_polling(stage, room):
+    """They hang on the channel that tells of changes (`ping` is its lease)."""
+    tab = await stage.logged_in()
+    peers = [opened(stage, bearer(tab)) for _ in range(1000)]
+    for peer in peers:
+        await peer.__aenter__()
+    for peer in peers:
+        await peer.accepted()
+    before = stage.commands()
+    for _ in range(200):  # until what came with opening them is over
+        await asyncio.sleep(0.1)
+        before, last = stage.commands(), before
+        if before == last:
+            break
+    await asyncio.sleep(2.5)
+    assert not stage.commands() - before
+    await stage.guard.revoke_all("user-1")
+    for peer in peers:
+        assert (4401, "revoked") == await peer.closed()
+        await peer.__aexit__()
+
+
+async def test_a_watched_socket_that_is_gone_is_not_watched_any_more(stage, room):
+    tab = await stage.logged_in()
+    async with opened(stage, bearer(tab)) as peer:
+        await peer.accepted()
+    watch = stage.guard.engine.vigil._watches[asyncio.get_running_loop()]
+    assert not watch._guests
 
 
 @pytest.mark.parametrize("kind", ["webtransport", "tcp", "", "HTTP", None])

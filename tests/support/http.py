@@ -20,7 +20,9 @@ from support.wire import Answer
 def serving(app: Any, **config: Any) -> Iterator[str]:
     """Serve *app* until the block ends; *config* goes to uvicorn.  Yields the base URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    settings = {"log_level": "critical", "access_log": False, "ws": "none", "timeout_graceful_shutdown": 5} | config
+    # Named, since uvicorn takes others where they are installed, and each parser has answers of its own to bad bytes.
+    settings = {"http": "h11", "loop": "asyncio", "ws": "none", "log_level": "critical", "access_log": False}
+    settings |= {"timeout_graceful_shutdown": 5} | config
     server = uvicorn.Server(uvicorn.Config(app, **settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -1,0 +1,235 @@
+"""
+Ends what outlives its request (WebSockets, streams) when its session ends (I6).
+
+Rule: a guest stays until a moment up to which its session is known to live.  The channel of changes moves that moment on
+for all guests together and for nothing; only a guest of whom a change was heard, or every guest where the channel is lost,
+is asked about again.  Who cannot be asked about in time has to go: nobody knows whether a revocation was missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+from math import inf
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
+
+from asgi_tokenguard.errors import Code, StoreUnavailable
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from asgi_tokenguard.core.lifetimes import Lifetimes
+    from asgi_tokenguard.parcels import Identity
+    from asgi_tokenguard.store.cache import VerdictCache
+    from asgi_tokenguard.store.caches import Caches
+    from asgi_tokenguard.store.redis import RedisStore
+
+logger = logging.getLogger("asgi_tokenguard")
+
+# Guests are asked about in the second half of the time that is left to them, and again after a quarter where that failed.
+SOON: Final = 2
+AGAIN: Final = 4
+
+
+class Farewell(Enum):
+    """Why a guest has to go."""
+
+    ENDED = "ended"  # the session is over
+    TOO_OLD = "too old"  # `Lifetimes(socket=)`
+    UNKNOWN = "unknown"  # Redis could not be asked in time
+
+
+class Guest:
+    """One connection of session *sid*; *leave* is called once, from the event loop, with why and the reason's code."""
+
+    __slots__ = ("ends", "is_changed", "key", "leave", "sid", "subject", "too_old", "until")
+
+    def __init__(
+        self, identity: Identity, key: bytes, leave: Callable[[Farewell, Code | None], None], *, until: float, too_old: float
+    ) -> None:
+        self.subject = identity.subject
+        self.sid = identity.session_id
+        self.key = key
+        self.leave = leave
+        # All in monotonic seconds.  Up to *until* its session is known to live; inf: for as long as the channel is trusted.
+        self.until = until
+        self.ends = inf  # when the session is over if nothing changes
+        self.too_old = too_old
+        self.is_changed = False  # since it was last asked about
+
+
+class Vigil:
+    """The guests of every event loop."""
+
+    def __init__(self, store: RedisStore, caches: Caches, lifetimes: Lifetimes, staleness: float) -> None:
+        self._store = store
+        self._caches = caches
+        self._lifetimes = lifetimes
+        self._staleness = staleness
+        self._watches: WeakKeyDictionary[AbstractEventLoop, Watch] = WeakKeyDictionary()
+
+    def attend(self, identity: Identity, leave: Callable[[Farewell, Code | None], None], *, since: float) -> Guest:
+        """
+        Watch over a connection whose session lived at *since* (monotonic seconds), until `dismiss`.
+
+        *leave* tells it once that it has to go.
+        """
+        now, key = self._store.clock.monotonic(), self._store.key_of(identity.subject)
+        guest = Guest(identity, key, leave, until=since + self._staleness, too_old=now + self._lifetimes.socket)
+        loop = asyncio.get_running_loop()
+        watch = self._watches.get(loop)
+        if watch is None:
+            watch = self._watches[loop] = Watch(self._store, self._caches.here(), self._lifetimes.idle, self._staleness)
+        self._caches.listen()
+        watch.add(guest)
+        return guest
+
+    def dismiss(self, guest: Guest) -> None:
+        watch = self._watches.get(asyncio.get_running_loop())
+        if watch is not None:
+            watch.remove(guest)
+
+    async def aclose(self) -> None:
+        """Stop to watch, and to listen, in this event loop."""
+        await self._caches.aclose()
+        watch = self._watches.pop(asyncio.get_running_loop(), None)
+        if watch is not None:
+            await watch.aclose()
+
+
+class Watch:
+    """The guests of one event loop, and the task that looks after them."""
+
+    def __init__(self, store: RedisStore, cache: VerdictCache[Identity], idle: int, staleness: float) -> None:
+        self._store = store
+        self._clock = store.clock
+        self._cache = cache
+        self._idle = idle
+        self._staleness = staleness
+        self._guests: dict[bytes, set[Guest]] = {}
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        cache.listener = self._changed
+
+    def add(self, guest: Guest) -> None:
+        # Its session may have ended between the judgement and now, so the first look is at once.
+        guest.is_changed = True
+        self._guests.setdefault(guest.key, set()).add(guest)
+        self._wake.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(self._run())
+
+    def remove(self, guest: Guest) -> None:
+        guests = self._guests.get(guest.key, set())
+        guests.discard(guest)
+        if not guests:
+            self._guests.pop(guest.key, None)
+
+    async def aclose(self) -> None:
+        self._cache.listener = None
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _changed(self, key: bytes | None, trusted_until: float) -> None:
+        """Hear that *key* has changed (None: any may have); what is not yet heard of came after the last lease that was."""
+        for guest in self._all() if key is None else self._guests.get(key, ()):
+            if guest.until == inf:
+                guest.until = trusted_until
+            guest.is_changed = True
+        self._wake.set()
+
+    async def _run(self) -> None:
+        try:
+            while self._guests:
+                self._wake.clear()
+                in_vain = await self._look([guest for guest in self._all() if self._is_due(guest)])
+                self._bid_farewell(in_vain)
+                await self._rest(in_vain)
+        except Exception:
+            # What we did not think of must not leave open what may have ended.
+            logger.exception("the watch over open connections failed, so they are closed")
+            for guest in self._all():
+                self._dismiss(guest, Farewell.UNKNOWN, None)
+
+    def _known_until(self, guest: Guest) -> float:
+        return self._cache.trusted_until if guest.until == inf else guest.until
+
+    def _is_due(self, guest: Guest) -> bool:
+        return guest.is_changed or self._clock.monotonic() >= min(self._known_until(guest) - self._staleness / SOON, guest.ends)
+
+    async def _rest(self, in_vain: set[Guest]) -> None:
+        """Until something is heard, or somebody has to be looked at."""
+        now, soon = self._clock.monotonic(), self._staleness / SOON
+        again = now + self._staleness / AGAIN
+        looks = (again if guest in in_vain else self._known_until(guest) - soon for guest in self._all())
+        ends = (min(guest.ends, guest.too_old) for guest in self._all())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min((*looks, *ends), default=now) - now):
+                await self._wake.wait()
+
+    def _all(self) -> list[Guest]:
+        return [guest for guests in self._guests.values() for guest in guests]
+
+    async def _look(self, guests: list[Guest]) -> set[Guest]:
+        """Ask about the sessions of *guests*, in one batch, and no longer than half of the bound; who got no answer."""
+        in_vain = set(guests)
+        by_session: dict[tuple[bytes, str], list[Guest]] = {}
+        for guest in guests:
+            by_session.setdefault((guest.key, guest.sid), []).append(guest)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._staleness / SOON):
+                await asyncio.gather(*(self._ask(of_one, in_vain) for of_one in by_session.values()))
+        return in_vain
+
+    async def _ask(self, guests: list[Guest], in_vain: set[Guest]) -> None:
+        """Ask about one session, of which *guests* all are; take them out of *in_vain* where an answer comes."""
+        first, asked = guests[0], self._clock.monotonic()
+        reading = self._cache.begin(first.key)
+        for guest in guests:
+            guest.is_changed = False  # what is heard of from here on, the answer may not know
+        try:
+            ends, code = await self._end_of(first)
+        except BaseException as error:  # not only an outage: they may have been cancelled since it takes too long
+            for guest in guests:
+                guest.is_changed = True
+            if isinstance(error, StoreUnavailable):
+                return
+            raise
+        finally:
+            if reading is not None:
+                self._cache.end(reading)
+        in_vain.difference_update(guests)
+        # What was read while nobody listened, or while it changed, is known for the bound alone.
+        is_kept = reading is not None and not reading.is_stale and self._cache.trusted_until > asked
+        for guest in guests:
+            if code is not None:
+                self._dismiss(guest, Farewell.ENDED, code)
+            guest.ends = ends
+            guest.until = inf if is_kept else asked + self._staleness
+
+    async def _end_of(self, guest: Guest) -> tuple[float, Code | None]:
+        """When the session is over if nothing changes (monotonic seconds), and why it is where it is over by now."""
+        record = await self._store.check(guest.subject, guest.sid)
+        if record is None:
+            return -inf, await self._store.reason(guest.subject, guest.sid) or Code.SESSION_ENDED
+        ends = self._clock.monotonic_at(record.head.ends_at(self._idle) * 1000)
+        return ends, Code.SESSION_EXPIRED if ends <= self._clock.monotonic() else None
+
+    def _bid_farewell(self, in_vain: set[Guest]) -> None:
+        now = self._clock.monotonic()
+        for guest in self._all():
+            if now >= guest.too_old:
+                self._dismiss(guest, Farewell.TOO_OLD, None)
+            # After a stall of the loop everybody's time is over: they are asked about first.
+            elif guest in in_vain and now >= min(self._known_until(guest), guest.ends):
+                self._dismiss(guest, Farewell.UNKNOWN, None)
+
+    def _dismiss(self, guest: Guest, why: Farewell, code: Code | None) -> None:
+        if guest in self._guests.get(guest.key, ()):
+            self.remove(guest)
+            guest.leave(why, code)
