@@ -7,7 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from support.needs import missing, need_command
@@ -177,6 +180,37 @@ def test_the_lingering_rule_asks_thieves_and_logs_nobody_out(reports):
     assert report["most_rotations_a_life"] <= 1
     for row in report["rows"]:
         assert row["thieves"] == row["asked"] + row["ended"] + row["at_large"]
+
+
+def test_each_plot_parses_and_names_every_row_with_its_figures(reports, plots, tmp_path):
+    """Also the one of `capacity.py`, whose full run takes too long to be run here."""
+    capacity = {
+        "benchmark": "capacity",
+        "rows": [{"sessions": 1000, "check_us": 101.5, "rotation_us": 202.5, "bytes_per_session": 3}],
+    }
+    setting = {key: value for key, value in reports["memory"][1].items() if key not in {"rows", "benchmark"}}
+    for report in [*(report for _, report in reports.values()), setting | capacity]:
+        plots.draw(report, tmp_path / "plot.svg")
+        texts = texts_of(tmp_path / "plot.svg")
+        plot = plots.PLOTS[report["benchmark"]]
+        assert [] == [row for row in report["rows"] if plot.label(row) not in texts]
+        assert [] == [heading for heading in plot.panels.values() if heading not in texts]
+        figures = {plots.text_of(row.get(key)) for row in report["rows"] for key in plot.panels}
+        assert [] == [figure for figure in figures if figure not in texts]
+        assert any(report["python"] in text for text in texts)
+
+
+@pytest.fixture
+def plots(monkeypatch):
+    """The module `benchmarks/plot.py`."""
+    if find_spec("matplotlib") is None:
+        missing("matplotlib is not installed (extra `bench`)")
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return import_module("plot")
+
+
+def texts_of(svg: Path) -> set[str]:
+    return {"".join(element.itertext()).strip() for element in ET.parse(svg).iter("{http://www.w3.org/2000/svg}text")}
 
 
 def test_without_a_file_the_json_follows_the_table():
