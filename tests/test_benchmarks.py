@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -198,6 +199,40 @@ def test_each_plot_parses_and_names_every_row_with_its_figures(reports, plots, t
         figures = {plots.text_of(row.get(key)) for row in report["rows"] for key in plot.panels}
         assert [] == [figure for figure in figures if figure not in texts]
         assert any(report["python"] in text for text in texts)
+
+
+def test_the_document_says_what_the_documented_run_wrote(plots):
+    """Each table is that of the JSON beside it, each plot is of the same run, and no figure stands in the prose."""
+    document = (ROOT / "docs" / "benchmarks.md").read_text()
+    documented = [json.loads(file.read_text()) for file in sorted((ROOT / "docs" / "benchmarks").glob("*.json"))]
+    assert set(re.findall(r"<!-- (\w+) -->", document)) - {"end"} == {report["benchmark"] for report in documented}
+    assert plots.with_tables(document, documented) == document
+    for report in documented:
+        texts = texts_of(ROOT / "docs" / "benchmarks" / f"{report['benchmark']}.svg")
+        plot = plots.PLOTS[report["benchmark"]]
+        figures = [plots.text_of(row.get(key)) for row in report["rows"] for key in plot.panels]
+        assert [] == [figure for figure in figures if figure not in texts]
+    prose = re.sub(r"<!-- \w+ -->.*?<!-- end -->", "", document, flags=re.DOTALL)
+    assert [] == re.findall(r"\d+(?:\.\d+)? ?(?:µs|ms|%|times)", prose)
+
+
+def test_the_readme_quotes_the_documented_run(plots):
+    section = (ROOT / "README.md").read_text().partition("## How fast")[2].partition("\n## ")[0]
+    quoted = re.findall(r"(?<=\| )\d+(?:\.\d+)?(?= \|)|\d+(?:\.\d+)?(?= (?:µs|ms|bytes with|with three|of one))", section)
+    documented = [json.loads(file.read_text()) for file in (ROOT / "docs" / "benchmarks").glob("*.json")]
+    written = {
+        import_module("_common").cell(value) for report in documented for row in report["rows"] for value in row.values()
+    }
+    assert len(quoted) > 20
+    assert [] == [figure for figure in quoted if figure not in written]
+
+
+def test_the_documented_runs_meet_the_targets():
+    """Half of a naive check's processor time for a cold one in a burst; a tenth of a stateless check for a known token."""
+    cold, overhead = [json.loads((ROOT / "docs" / "benchmarks" / f"{name}.json").read_text()) for name in ("cold", "overhead")]
+    assert {row["name"]: row for row in cold["rows"]}["asgi_tokenguard, cold, at once"]["ratio"] <= cold["target"]
+    assert {row["name"]: row for row in overhead["rows"]}["asgi_tokenguard"]["to_stateless"] <= 0.1
+    assert [] == overhead["skipped"]
 
 
 @pytest.fixture
