@@ -20,6 +20,7 @@ from asgi_tokenguard.errors import (
     ConfigurationError,
     CrossSiteRequest,
     DuplicateCredentials,
+    InsufficientScope,
     NoSuchSession,
     NotAuthenticated,
     NotGuarded,
@@ -36,6 +37,7 @@ from asgi_tokenguard.guard import TokenGuard, Tokens
 from asgi_tokenguard.keys import Key, KeySet
 from asgi_tokenguard.middleware import TokenGuardMiddleware
 from asgi_tokenguard.parcels import Identity
+from asgi_tokenguard.store.answers import Tracking
 
 __all__ = [
     "Action",
@@ -52,6 +54,7 @@ __all__ = [
     "HttpLocator",
     "Identity",
     "InsecureCookieWarning",
+    "InsufficientScope",
     "Key",
     "KeySet",
     "Lifetimes",
@@ -74,6 +77,7 @@ __all__ = [
     "TokenGuardError",
     "TokenGuardMiddleware",
     "Tokens",
+    "Tracking",
     "Verdict",
     "client_address",
     "get_auth",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 
-from asgi_tokenguard.errors import Code, NoSuchSession, NotAuthenticated, NotGuarded
+from asgi_tokenguard.errors import Code, InsufficientScope, NoSuchSession, NotAuthenticated, NotGuarded
 from asgi_tokenguard.store.answers import Whose
 
 if TYPE_CHECKING:
@@ -177,6 +177,16 @@ class Auth:
         """
         await self._carrier.require_fresh(self._known(), max_age)
 
+    def require_scopes(self, *scopes: str) -> None:
+        """
+        Raise `InsufficientScope` unless the session has all of *scopes*; without any, a session is enough.
+
+        Asks nobody.  Raises `NotAuthenticated` for nobody, and `StepUpRequired` for who has to prove who they are first.
+        """
+        self._known()
+        if not set(scopes) <= set(self.scopes):
+            raise InsufficientScope(*scopes)
+
     async def sessions(self) -> list[Session]:
         """Every live session of this user, the one seen last first, the one that asks marked `current`."""
         return await self._carrier.sessions(self._known())
@@ -234,9 +244,15 @@ def get_auth(request_or_scope: Any) -> Auth:
 
 def presented_identity(auth: Auth) -> Identity:
     """Whose session a request is of, pending or not; raises `NotAuthenticated` for nobody."""
-    if auth._identity is None:  # noqa: SLF001 (the same file)
+    identity = identity_behind(auth)
+    if identity is None:
         raise NotAuthenticated(Code.TOKEN_REQUIRED)
-    return auth._identity  # noqa: SLF001
+    return identity
+
+
+def identity_behind(auth: Auth) -> Identity | None:
+    """Whose session a request is of, pending or not; None for nobody."""
+    return auth._identity  # noqa: SLF001 (the same file)
 
 
 def enter(scope: MutableMapping[str, Any], carrier: Carrier, identity: Identity | None, pending: str | None = None) -> Auth:

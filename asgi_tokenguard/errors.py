@@ -14,6 +14,7 @@ TokenGuardError
     ├── StepUpRequired       401  the user has to prove who they are once more (RFC 9470)
     ├── CrossSiteRequest     403  a cookie alone does not carry this across sites (I1)
     ├── CannotReceive        403  this caller could not receive what login() hands out (I12)
+    ├── InsufficientScope    403  the session has not all the scopes that this needs (RFC 6750)
     ├── SubjectMismatch      403  another user was confirmed than the session's
     ├── NoSuchSession        404  the user has no live session of that id
     ├── NotFound             404  there is no such mounted endpoint
@@ -57,6 +58,7 @@ class Code(StrEnum):
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     INVALID_QUERY = "invalid_query"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
 
 
 DETAIL: Final = {
@@ -85,6 +87,7 @@ DETAIL: Final = {
     Code.METHOD_NOT_ALLOWED: "This endpoint does not take this method; Allow lists those that it takes.",
     Code.INVALID_QUERY: "The endpoint does not take this query, so nothing was ended: DELETE sessions/ID takes none, and "
     "DELETE sessions?others ends all sessions but this one.",
+    Code.INSUFFICIENT_SCOPE: "The session has not all the scopes that this needs.",
 }
 
 
@@ -215,6 +218,21 @@ class CannotReceive(Refusal):
 
     def __init__(self, code: Code = Code.CANNOT_RECEIVE) -> None:
         super().__init__(code)
+
+
+class InsufficientScope(Refusal):
+    """The session has not all of *scopes*, which this needs."""
+
+    status = 403
+
+    def __init__(self, *scopes: str) -> None:
+        # RFC 6750 section 3: what is needed, not what is missing, which is nobody's business but the user's.
+        challenge = f'Bearer error="insufficient_scope", scope="{" ".join(scopes)}"'
+        super().__init__(Code.INSUFFICIENT_SCOPE, headers={"WWW-Authenticate": challenge})
+        self.scopes = scopes
+
+    def __reduce__(self) -> tuple[type[InsufficientScope], tuple[str, ...]]:  # type: ignore[override]
+        return type(self), self.scopes
 
 
 class SubjectMismatch(Refusal):

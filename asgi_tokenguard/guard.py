@@ -19,7 +19,7 @@ from asgi_tokenguard.errors import Code, NotAuthenticated, StepUpRequired
 from asgi_tokenguard.events.mirror import reconcile
 from asgi_tokenguard.options import GuardOptions, settle
 from asgi_tokenguard.parcels import Answer, Delivery, Identity, Source, identity_in
-from asgi_tokenguard.store.answers import Presentation, Whose
+from asgi_tokenguard.store.answers import Presentation, Tracking, Whose
 from asgi_tokenguard.store.patience import Patience
 from asgi_tokenguard.tokens import Fault
 
@@ -80,6 +80,16 @@ class TokenGuard:
                 if opened is not None:
                     closing.push_async_callback(opened.aclose)
             closing.push_async_callback(self.engine.background.aclose)
+
+    @property
+    def tracking(self) -> Tracking:
+        """
+        How the running event loop hears of changes in Redis: whether tokens are served from memory.
+
+        For a gauge or a health page, read in the loop that serves.  `REFUSED` is lasting and costs speed, never safety.
+        Raises RuntimeError outside of a loop.
+        """
+        return self.engine.liveness.tracking
 
     async def login(self, subject: str, claims: Mapping[str, Any] | None = None, *, ip_address: str | None = None) -> Tokens:
         """

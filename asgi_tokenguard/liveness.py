@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from asgi_tokenguard.core.decisions import Access
 from asgi_tokenguard.parcels import Identity, identity_in
+from asgi_tokenguard.store.answers import Tracking
 from asgi_tokenguard.store.cache import size_of
 
 if TYPE_CHECKING:
@@ -80,6 +81,11 @@ class Liveness:
             return
         deadline = self._clock.monotonic_at(ends * 1000)
         self._caches.here().put(reading, field, identity_in(claims), deadline, size_of(claims.claims))
+
+    @property
+    def tracking(self) -> Tracking:
+        """How the running event loop hears of changes."""
+        return Tracking.OFF if self._caches is None else self._caches.state
 
     async def aclose(self) -> None:
         """Stop to listen in this event loop."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from _capacity_town import Town
-from _common import Contender, ask, bare_app, scope_of
+from _common import ask, bare_app, scope_of
 
 from asgi_tokenguard import Lifetimes, TokenGuardMiddleware
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.rotation import Outcome, Shown
 
 OPERATIONS = ("check", "request", "rotation", "rotating_request", "list")
+Step = Callable[[], Awaitable[None]]
 
 
 class Desk:
@@ -26,28 +28,21 @@ class Desk:
         self.apps = {guard: TokenGuardMiddleware(bare_app, guard=guard) for guard in (self.checker, self.rotator)}
         self._rotated: list[int] = []
 
-    def contender(self, operation: str, requests: int) -> Contender:
-        todo: list[Any] = []
-
-        async def prepare() -> None:
-            # Put back before others are picked, not before they are asked: a record just written would be in the caches.
-            await self.restore()
-            rotates = operation in {"rotation", "rotating_request"}
-            numbers = self.town.some(requests, half=int(rotates))
-            self._rotated = numbers if rotates else []
-            todo[:] = [getattr(self, f"{operation}_of")(number) for number in numbers]
-
-        async def measure() -> None:
-            for step in todo:
-                await step()
-
-        return Contender(operation, measure, prepare)
+    async def steps(self, operation: str, count: int) -> list[Step]:
+        """*operation* for *count* different users at random, ready to be run and timed."""
+        # Put back before others are picked, not before they are asked: a record just written would be in the caches.
+        await self.restore()
+        rotates = operation in {"rotation", "rotating_request"}
+        numbers = self.town.some(count, half=int(rotates))
+        self._rotated = numbers if rotates else []
+        of: Callable[[int], Step] = getattr(self, f"{operation}_of")
+        return [of(number) for number in numbers]
 
     async def restore(self) -> None:
         await self.town.restore(self.client, self._rotated)
         self._rotated = []
 
-    def check_of(self, number: int) -> Any:
+    def check_of(self, number: int) -> Step:
         subject, sid = self.town.subject(number), self.town.sid(number)
 
         async def step() -> None:
@@ -56,11 +51,11 @@ class Desk:
 
         return step
 
-    def request_of(self, number: int) -> Any:
+    def request_of(self, number: int) -> Step:
         scope = scope_of([("authorization", f"Bearer {self.town.access_token(self.checker, number)}")])
         return self._asking(self.apps[self.checker], scope, tokens=False)
 
-    def rotation_of(self, number: int) -> Any:
+    def rotation_of(self, number: int) -> Step:
         engine = self.rotator.engine
         claims = engine.codec.read_refresh(self.town.refresh_token(self.rotator, number))
         shown = Shown(gen=claims.gen, jti=claims.jti, issued=claims.iat)
@@ -73,11 +68,11 @@ class Desk:
 
         return step
 
-    def rotating_request_of(self, number: int) -> Any:
+    def rotating_request_of(self, number: int) -> Step:
         scope = scope_of([("cookie", f"__Host-refresh={self.town.refresh_token(self.rotator, number)}")])
         return self._asking(self.apps[self.rotator], scope, tokens=True)
 
-    def list_of(self, number: int) -> Any:
+    def list_of(self, number: int) -> Step:
         subject = self.town.subject(number)
 
         async def step() -> None:
@@ -87,7 +82,7 @@ class Desk:
         return step
 
     @staticmethod
-    def _asking(app: Any, scope: dict[str, Any], *, tokens: bool) -> Any:
+    def _asking(app: Any, scope: dict[str, Any], *, tokens: bool) -> Step:
         async def step() -> None:
             sent = await ask(app, scope)
             has_tokens = any(name == b"x-new-access-token" for name, _ in sent[0]["headers"])

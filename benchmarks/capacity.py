@@ -3,12 +3,13 @@ Whether what a request costs stays flat from a thousand sessions to a million, a
 
     python benchmarks/capacity.py
 
-A server for each size, all at the same time, so that rounds hold each size once; the sessions are copies of a genuine login's
-record, one for each user.  Each operation is of a user at random: "check" is the read behind a cold request, "request" the
-whole cold request (token verified, Redis asked, nothing kept), "rotation" the script, "rotating request" the whole of it from
-the cookie to two new tokens, "list" a user's sessions.  A ratio is the median over rounds of this size's time to the
-smallest's.  "µs in the server" are the server's own count of its commands: there a bigger table's misses of the processor's
-caches show, which a request hardly notices.
+A server for each size, all at the same time, which take turns at every single request; the sessions are copies of a genuine
+login's record, one for each user.  Each operation is of a user at random: "check" is the read behind a cold request,
+"request" the whole cold request (token verified, Redis asked, nothing kept), "rotation" the script, "rotating request" the
+whole of it from the cookie to two new tokens, "list" a user's sessions.  A ratio is the median over rounds of this size's
+time to the smallest's.  "µs in the server" are the server's own count of its
+commands; `--server` names another one.  The wheel's is built on the C library's malloc, whose free memory lies scattered over
+all that was ever filled, so that its scripts slow down as it grows; those of distributions are built on jemalloc.
 
 Then, in processes of their own: what a verified token takes in memory (as the resident size grows, as tracemalloc counts, as
 the cache counts for its bound), whether a warm request is slower beside many, and what pushes cost: another process changes as
@@ -20,17 +21,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from _capacity_desk import OPERATIONS, Desk
 from _capacity_town import Town, found
-from _common import Contender, add_common, facts, real_server, run_rounds, server_name, show, spread, write
+from _common import add_common, facts, real_server, server_name, show, spread, write
 from memory import settled
 from redis.asyncio import Redis
 
@@ -40,7 +43,6 @@ SIZES, QUICK_SIZES = (1_000, 10_000, 100_000, 1_000_000), (1_000, 5_000)
 CACHED, QUICK_CACHED = 50_000, 2_000
 # How many pushes at which rate a second; 0: as fast as the writer can.
 PUSHES, QUICK_PUSHES = ((20_000, 2_000), (50_000, 5_000), (200_000, 0)), ((500, 1_000), (4_000, 0))
-# A batch is small, so that the sizes of one are measured within a fraction of a second.
 REQUESTS, QUICK_REQUESTS = 60, 10
 # How the server names what an operation makes it do.
 AT_SERVER = {"check": "cmdstat_hget", "rotation": "cmdstat_evalsha"}
@@ -58,20 +60,25 @@ async def main() -> None:
             desk, weight = await built(stack, asked.server, size)
             desks.append(desk)
             weights.append(weight)
-        contenders = {operation: [desk.contender(operation, requests) for desk in desks] for operation in OPERATIONS}
-        await measure(contenders, rounds, requests)
-        rows = [row(at, desk.town, weights[at], contenders) for at, desk in enumerate(desks)]
-        for at, desk in enumerate(desks):
-            for operation, statistic in AT_SERVER.items():
-                rows[at][f"{operation}_server_us"] = await at_server(desk, contenders[operation][at], statistic, rounds)
+        times: dict[str, list[list[float]]] = {operation: [] for operation in OPERATIONS}
+        for number in range(-1, rounds):
+            for operation in random.sample(OPERATIONS, len(OPERATIONS)):
+                found_out = await timed(desks, operation, requests)
+                if number >= 0:  # the first opens connections and loads scripts
+                    times[operation].append(found_out)
+        rows = [row(at, desk.town, weights[at], times) for at, desk in enumerate(desks)]
+        for each, desk in zip(rows, desks, strict=True):
+            for operation in AT_SERVER:
+                each[f"{operation}_server_us"] = await at_server(desk, operation, rounds)
         town = desks[-1].town
         cached = await process("cached", town, QUICK_CACHED if asked.quick else CACHED)
         pushes = [
             {"rate": rate or None} | await process("pushes", town, count, rate)
             for count, rate in (QUICK_PUSHES if asked.quick else PUSHES)
         ]
-        setting = facts(await server_name(desks[0].client))
-    print(f"{setting['server']}, Python {setting['python']}, {rounds} rounds of {requests} requests\n")
+        allocator = (await desks[0].client.info("memory"))["mem_allocator"]
+        setting = facts(await server_name(desks[0].client)) | {"allocator": allocator}
+    print(f"{setting['server']} ({allocator}), Python {setting['python']}, {rounds} rounds of {requests} requests\n")
     tables(rows, cached, pushes)
     parameters = {"target": TARGET, "rounds": rounds, "requests": requests}
     write({"benchmark": "capacity", **setting, **parameters, "rows": rows, "cached": cached, "pushes": pushes}, asked.json)
@@ -91,34 +98,44 @@ async def built(stack: contextlib.AsyncExitStack, binary: str | None, size: int)
     return desk, weight
 
 
-async def measure(contenders: dict[str, list[Contender]], rounds: int, requests: int) -> None:
-    for number in range(rounds + 1):
-        # One operation at a time, its sizes directly after one another.
-        for operation in random.sample(OPERATIONS, len(OPERATIONS)):
-            await run_rounds(contenders[operation], rounds=1, requests=requests, warm_up=False)
-        if number == 0:  # connections and scripts
-            for contender in (each for of_sizes in contenders.values() for each in of_sizes):
-                contender.rounds.clear()
+async def timed(desks: list[Desk], operation: str, requests: int) -> list[float]:
+    """
+    The median time of *operation* for each size, in microseconds.
+
+    The sizes take turns at every single request, so that whatever else the machine does meets all of them.
+    """
+    steps = [await desk.steps(operation, requests) for desk in desks]
+    times: list[list[int]] = [[] for _ in desks]
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(requests):
+            for at in random.sample(range(len(desks)), len(desks)):
+                began = time.perf_counter_ns()
+                await steps[at][number]()
+                times[at].append(time.perf_counter_ns() - began)
+    finally:
+        gc.enable()
+    return [median(of_size) / 1000 for of_size in times]
 
 
-def row(at: int, town: Town, weight: float, contenders: dict[str, list[Contender]]) -> dict[str, Any]:
+def row(at: int, town: Town, weight: float, times: dict[str, list[list[float]]]) -> dict[str, Any]:
     found: dict[str, Any] = {"sessions": town.size}
-    for operation, of_sizes in contenders.items():
-        mine, smallest = of_sizes[at].rounds, of_sizes[0].rounds
-        ratios = [ours / theirs for ours, theirs in zip(mine, smallest, strict=True)]
-        found |= {f"{operation}_us": round(median(mine), 1), f"{operation}_ratio": round(median(ratios), 3)}
-        found[f"{operation}_middle_half"] = spread(ratios)
+    for operation, rounds in times.items():
+        ratios = [of_sizes[at] / of_sizes[0] for of_sizes in rounds]
+        found[f"{operation}_us"] = round(median(of_sizes[at] for of_sizes in rounds), 1)
+        found |= {f"{operation}_ratio": round(median(ratios), 3), f"{operation}_middle_half": spread(ratios)}
     return found | {"bytes_per_session": round(weight)}
 
 
-async def at_server(desk: Desk, contender: Contender, statistic: str, rounds: int) -> float:
-    """Microseconds that the server works for an operation, by its own count."""
+async def at_server(desk: Desk, operation: str, rounds: int) -> float:
+    """Microseconds that the server works for *operation*, by its own count."""
     await desk.client.config_resetstat()
     for _ in range(rounds):
-        await contender.prepare()
-        await contender.measure()
+        for step in await desk.steps(operation, QUICK_REQUESTS):
+            await step()
     await desk.restore()
-    return round(float((await desk.client.info("commandstats"))[statistic]["usec_per_call"]), 2)
+    return round(float((await desk.client.info("commandstats"))[AT_SERVER[operation]]["usec_per_call"]), 2)
 
 
 async def process(work: str, town: Town, *numbers: int) -> dict[str, Any]:

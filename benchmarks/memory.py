@@ -96,14 +96,16 @@ async def load(guard: TokenGuard, claims: dict[str, str], *, users: int, each: i
 
 
 async def settled(client: Any) -> int:
-    """`used_memory` once the tables have finished to grow, which the server does beside its other work."""
+    """`used_memory` without what connections hold, once the tables have finished to grow, which the server does meanwhile."""
     before = -1
     while True:
         memory = await client.info("memory")
+        # The connection that asks takes some bytes more each time.
+        used = memory["used_memory"] - memory["mem_clients_normal"]
         # Both tables are in memory while entries move from the old one to the new; before Redis 7.4 the server does not tell.
-        if memory["used_memory"] == before and not memory.get("mem_overhead_db_hashtable_rehashing"):
-            return before
-        before = memory["used_memory"]
+        if used == before and not memory.get("mem_overhead_db_hashtable_rehashing"):
+            return used
+        before = used
         await asyncio.sleep(0.3)
 
 

@@ -186,7 +186,9 @@ async def served(command: tuple[str, ...], app: str, redis: str) -> AsyncIterato
 async def log_in(side: Side, users: int) -> list[str]:
     connection, tokens = await connect(side.port), []
     for number in range(users):
-        _, head = await connection.ask("POST", f"/login/{side.setup.user(number)}")
+        status, head = await connection.ask("POST", f"/login/{side.setup.user(number)}")
+        if status != 200:
+            raise RuntimeError(f"{side.name}: a login is answered {status}")
         found = (line.partition(b": ")[2] for line in head.split(b"\r\n") if line.lower().startswith(b"x-new-access-token"))
         tokens.append(next(found).decode())
     connection.close()

@@ -19,7 +19,7 @@ from support.wire import call, scope_of
 from asgi_tokenguard import Identity, NotAuthenticated, NotGuarded, TokenGuard, TokenGuardMiddleware, get_auth
 from asgi_tokenguard.auth import Auth, User, enter
 from asgi_tokenguard.core.claims import scopes
-from asgi_tokenguard.errors import Code, Refusal, StepUpRequired
+from asgi_tokenguard.errors import Code, InsufficientScope, Refusal, StepUpRequired
 
 SID = "01HF7YAT00C1NP6X5D30R30C9M"
 
@@ -103,6 +103,19 @@ async def test_what_auth_does_is_the_exchanges():
         "logout",
         ("sessions", "user-1"),
     ] == recorder.asked
+
+
+def test_scopes_are_required_all_together_and_of_somebody():
+    auth = Auth(Recorder(), identity(scope="read write"))
+    auth.require_scopes()
+    auth.require_scopes("write", "read")
+    with pytest.raises(InsufficientScope) as caught:
+        auth.require_scopes("read", "delete")
+    assert ("read", "delete") == caught.value.scopes
+    with pytest.raises(NotAuthenticated):
+        Auth(Recorder(), None).require_scopes()
+    with pytest.raises(StepUpRequired):
+        Auth(Recorder(), identity(scope="read"), "distance").require_scopes("read")
 
 
 async def test_nobody_has_no_list_of_sessions():

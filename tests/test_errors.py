@@ -19,6 +19,7 @@ from asgi_tokenguard.errors import (
     ConfigurationError,
     CrossSiteRequest,
     DuplicateCredentials,
+    InsufficientScope,
     InvalidQuery,
     MethodNotAllowed,
     NoSuchSession,
@@ -114,6 +115,12 @@ ANSWERS = [
             f'error_description="{DETAIL[Code.STEP_UP_REQUIRED]}", max_age="300"'
         },
     ),
+    (
+        InsufficientScope("read", "write"),
+        403,
+        "insufficient_scope",
+        {"WWW-Authenticate": 'Bearer error="insufficient_scope", scope="read write"'},
+    ),
     (SubjectMismatch(), 403, "subject_mismatch", None),
     (NoSuchSession(), 404, "no_such_session", None),
     (CrossSiteRequest(), 403, "cross_site_request", None),
@@ -164,6 +171,7 @@ def test_codes_are_never_renamed():
         "not_found",
         "method_not_allowed",
         "invalid_query",
+        "insufficient_scope",
     ] == [code.value for code in Code]
 
 

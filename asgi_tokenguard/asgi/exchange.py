@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tokenguard import freshness
-from asgi_tokenguard.asgi import credentials, endpoints, gate, responses
-from asgi_tokenguard.auth import enter, follow, presented_identity
-from asgi_tokenguard.core.callers import Caller, Kind, Provenance, Signs, kind, login_caller, provenance
-from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims
+from asgi_tokenguard.asgi import brought, credentials, endpoints, gate, responses
+from asgi_tokenguard.asgi.streams import Stream
+from asgi_tokenguard.auth import SCOPE_KEY, enter, follow, identity_behind, presented_identity
+from asgi_tokenguard.core.callers import Caller, Kind, Provenance, kind, login_caller
 from asgi_tokenguard.core.decisions import may_log_in, may_ride_on_cookie, refusal_code
+from asgi_tokenguard.core.media_types import media_type
 from asgi_tokenguard.core.paths import Openness
 from asgi_tokenguard.errors import (
     CannotReceive,
@@ -47,7 +48,19 @@ TARGETED_CACHE_CONTROL: Final = frozenset({b"cdn-cache-control", b"surrogate-con
 class Exchange:
     """One request: remembers what to add to the response head."""
 
-    __slots__ = ("_auth", "_clears", "_delivery", "_engine", "_made", "_pending", "_scope", "_send", "_started")
+    __slots__ = (
+        "_auth",
+        "_clears",
+        "_delivery",
+        "_engine",
+        "_head",
+        "_made",
+        "_pending",
+        "_scope",
+        "_send",
+        "_started",
+        "_stream",
+    )
 
     def __init__(self, engine: Engine, scope: Scope, send: Send) -> None:
         self._engine = engine
@@ -58,13 +71,15 @@ class Exchange:
         self._started = False
         self._made: dict[str, str] = {}
         self._pending: gate.Pending | None = None
+        self._head: Message | None = None  # kept until it is known whether more than one part follows
+        self._stream: Stream | None = None
 
     @classmethod
     def enter_socket(cls, engine: Engine, handshake: Scope, scope: Scope, identity: Identity | None) -> None:
         """Fill the *scope* of a WebSocket: nothing can be handed out or cleared in it, as after a response head."""
         exchange = cls(engine, handshake, _nowhere)
         exchange._started = True
-        exchange._auth = enter(scope, exchange, identity)
+        enter(scope, exchange, identity)
 
     def run(self, app: ASGIApp, receive: Receive) -> Awaitable[None]:
         """Serve the request; a known token costs no step of a coroutine more than the app's own."""
@@ -101,19 +116,48 @@ class Exchange:
                 raise
             await responses.answer(refusal, self.send)
         except Exception:
+            if self._stream is not None and self._stream.is_ended:
+                return  # whatever the app raises comes of that
             # The server answers 500 for an app that raises, but without our headers: the pair of a rotation would be lost
             # with it.  The error goes on to the server as it was.
             if self._delivery is not None and not self._started:
                 await responses.server_error(self.send)
             raise
+        finally:
+            if self._stream is not None:
+                await self._stream.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """
+        Part with what leads back here, so that nothing of a request waits for the collector of cycles.
+
+        The scope holds `Auth`, which holds the exchange, which held both and, through the server's `send`, the scope once more:
+        as garbage that would be the dearest part of a guarded request.  Tasks that outlive the answer go on with a copy.
+        """
+        self._send, self._scope = _nowhere, {**self._scope}
+        self._scope.pop(SCOPE_KEY, None)
+        del self._auth
 
     def send(self, message: Message) -> Awaitable[None]:
-        """The app's `send`: only the response head is ever looked at."""
+        """The app's `send`: the response head is looked at, and whether more than one part follows."""
         if not self._started and message["type"] == START:
-            self._started = True
+            self._started, self._head = True, message
             if self._delivery is not None or self._clears:
                 return self._send_head(message)
+        elif self._stream is not None:
+            return self._stream.send(message)
+        elif self._head is not None and message.get("more_body"):
+            return self._send_first_part(self._head, message)
         return self._send(message)
+
+    def _send_first_part(self, head: Message, message: Message) -> Awaitable[None]:
+        self._head = None
+        identity, kind = identity_behind(self._auth), media_type(head.get("headers", ()))
+        if identity is None or not self._engine.settings.streams.holds(kind):
+            return self._send(message)
+        self._stream = Stream(self._engine, identity, self._send, kind)
+        return self._stream.send(message)
 
     async def _send_head(self, message: Message) -> None:
         extra = await self._additions()
@@ -154,13 +198,13 @@ class Exchange:
             proof = engine.fresh_token(delivery)
             added.append((b"set-cookie", engine.settings.cookie.carry_fresh(proof, engine.settings.fresh).encode()))
             # For programs that keep no cookies.  Never for a page: its scripts, and whoever gets one in, must not read it.
-            signs, where = self._provenance()
+            signs, where = brought.origin(self._scope, self._engine)
             if where is Provenance.UNSTATED and kind(signs) is Kind.BARE:
                 added.append((b"x-new-fresh-token", proof.encode()))
         return added
 
     async def login(self, subject: str, claims: Mapping[str, Any] | None, *, keep_session: bool, cross_site: bool) -> None:
-        signs, where = self._provenance()
+        signs, where = brought.origin(self._scope, self._engine)
         self._refuse_if_started()
         if not cross_site and not may_log_in(signs.method, where):
             raise CrossSiteRequest
@@ -168,23 +212,23 @@ class Exchange:
         if not as_caller.takes_cookie:
             raise CannotReceive
         # A login earlier in this request ends in any case: its tokens will never leave, so nobody would hold it.
-        brought = self._made if keep_session else self._brought()
+        ended = self._made if keep_session else self._brought()
         async with self._engine.store.patience():
             identity, self._delivery = await self._engine.login(
-                subject, claims, caller=as_caller, source=gate.source(self._scope, self._engine), brought=brought
+                subject, claims, caller=as_caller, source=gate.source(self._scope, self._engine), brought=ended
             )
         self._clears, self._pending = False, None
         self._made = {identity.session_id: subject}
         follow(self._scope, self._auth, identity)
 
     async def logout(self) -> None:
-        signs, where = self._provenance()
+        signs, where = brought.origin(self._scope, self._engine)
         self._refuse_if_started()
-        access, refresh = self._tokens()
+        access, refresh = brought.tokens(self._scope, self._engine)
         # I1: a cookie alone does not log anybody out from another site; a signed token in the header proves the page.
         page_is_proven = access is not None and (refresh is None or access.sid == refresh.sid)
         if not may_ride_on_cookie(signs.method, where, proven=page_is_proven):
-            if where is Provenance.UNSTATED and not self._carries_anything():
+            if where is Provenance.UNSTATED and not brought.anything(self._scope, self._engine):
                 return  # a program without a session: nothing to end, and nothing to clear
             raise CrossSiteRequest
         async with self._engine.store.patience():
@@ -223,7 +267,7 @@ class Exchange:
         identity = presented_identity(self._auth)
         if subject != identity.subject:
             raise SubjectMismatch
-        signs, where = self._provenance()
+        signs, where = brought.origin(self._scope, self._engine)
         as_caller = login_caller(signs, where)
         if not as_caller.takes_cookie:
             raise CannotReceive
@@ -257,42 +301,21 @@ class Exchange:
         return StepUpRequired(self._engine.settings.fresh, reason)
 
     async def ended(self) -> Code | None:
-        access, refresh = self._tokens()
+        access, refresh = brought.tokens(self._scope, self._engine)
         claims = refresh or access
         if claims is None:
             return None
         async with self._engine.store.patience():
             return await self._engine.ended(claims)
 
+    def _brought(self) -> dict[str, str]:
+        """Session id -> user, for each genuine token of the request and for a login made earlier in it."""
+        return brought.sessions(self._scope, self._engine) | self._made
+
     def _refuse_if_started(self) -> None:
         if self._started:
             raise ResponseStarted("the response head has left; call this before the response starts")
 
-    def _provenance(self) -> tuple[Signs, Provenance]:
-        signs = credentials.signs(self._scope, self._engine.settings)
-        return signs, provenance(signs, self._engine.settings.trusted_origins)
-
-    def _tokens(self) -> tuple[AccessClaims | None, RefreshClaims | None]:
-        """The genuine tokens of the request, in any state."""
-        headers, engine = self._scope["headers"], self._engine
-        access = credentials.access_token(headers, engine.settings)
-        refresh = credentials.refresh_token(headers, engine.settings)
-        access_claims = None if access is None else engine.codec.read_access(access)
-        refresh_claims = None if refresh is None else engine.codec.read_refresh(refresh)
-        return (
-            access_claims if isinstance(access_claims, AccessClaims) else None,
-            refresh_claims if isinstance(refresh_claims, RefreshClaims) else None,
-        )
-
-    def _carries_anything(self) -> bool:
-        headers, settings = self._scope["headers"], self._engine.settings
-        found = (credentials.access_token(headers, settings), credentials.refresh_token(headers, settings))
-        return found != (None, None)
-
-    def _brought(self) -> dict[str, str]:
-        """Session id -> user, for each genuine token of the request and for a login made earlier in it."""
-        return {claims.sid: claims.sub for claims in self._tokens() if claims is not None} | self._made
-
 
 async def _nowhere(_: Message) -> None:
-    raise ResponseStarted("a WebSocket has no response")
+    raise ResponseStarted("there is no response any more, and in a WebSocket never was")

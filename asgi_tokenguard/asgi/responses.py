@@ -20,9 +20,19 @@ def refusal_for(code: Code) -> Refusal:
     return CrossSiteRequest() if code is Code.CROSS_SITE_REQUEST else NotAuthenticated(code)
 
 
+def body_of(refusal: Refusal) -> bytes:
+    """The JSON that *refusal* is answered with, by us and by the modules for frameworks alike."""
+    return _dump({"detail": refusal.detail, "code": refusal.code.value})
+
+
+def headers_of(refusal: Refusal) -> dict[str, str]:
+    """What stands beside that body in a framework's own response; the type is the framework's to say."""
+    return {"cache-control": "no-store", **{name.lower(): value for name, value in (refusal.headers or {}).items()}}
+
+
 async def answer(refusal: Refusal, send: Send) -> None:
     headers = [(name.lower().encode(), value.encode()) for name, value in (refusal.headers or {}).items()]
-    await _send(send, refusal.status_code, _JSON, _dump({"detail": refusal.detail, "code": refusal.code.value}), headers)
+    await _send(send, refusal.status_code, _JSON, body_of(refusal), headers)
 
 
 async def document(value: Any, send: Send, *, head_only: bool) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from asgi_tokenguard.asgi import gate, handshake, responses
 from asgi_tokenguard.asgi.exchange import Exchange
+from asgi_tokenguard.asgi.streams import LAST_WORD, Disconnected
 from asgi_tokenguard.core.paths import Openness
 from asgi_tokenguard.errors import NotAuthenticated, Refusal, StepUpRequired, StoreUnavailable
 from asgi_tokenguard.vigil import Farewell
@@ -29,12 +30,6 @@ ENDED: Final = 4401
 TOO_OLD: Final = 4408
 UNAVAILABLE: Final = 4503
 FAREWELLS: Final = {Farewell.ENDED: ENDED, Farewell.TOO_OLD: TOO_OLD, Farewell.UNKNOWN: UNAVAILABLE}
-# A peer that takes no close frame is cut off by the server; it needs not hold the app's task until then.
-LAST_WORD: Final = 5.0
-
-
-class Disconnected(OSError):
-    """The socket has been closed; ASGI servers raise an `OSError` as well (specification, version 2.4)."""
 
 
 async def websocket(app: ASGIApp, engine: Engine, scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 from asgi_tokenguard.core.doubts import Doubt
 from asgi_tokenguard.core.records import Record
@@ -26,6 +26,21 @@ class Whose(Enum):
     ONE = "one"
     OTHERS = "others"
     ALL = "all"
+
+
+class Tracking(StrEnum):
+    """How the verified-token cache of an event loop hears of changes; the values are fit for the label of a gauge."""
+
+    OFF = "off"
+    """There is no cache (`cache=False`): every request asks Redis, as it was told to."""
+    IDLE = "idle"
+    """No token has been served in this loop yet that could be kept."""
+    CONNECTING = "connecting"
+    """A connection is lost or not open yet, or a lease is late: every request asks Redis until that is over."""
+    ON = "on"
+    """Tokens are served from memory."""
+    REFUSED = "refused"
+    """The server does not allow `CLIENT TRACKING` or the lease: every request asks Redis.  Tried again each minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A cache of verdicts for each event loop, and the task that keeps its channel."""
+"""A cache of verdicts for each event loop, and the task that keeps its channels."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from asgi_tokenguard.store.answers import Tracking
 from asgi_tokenguard.store.cache import VerdictCache
-from asgi_tokenguard.store.tracking import Channel
+from asgi_tokenguard.store.tracking import Listener
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
 
-    from redis.asyncio import Redis
-
     from asgi_tokenguard.store.clock import RedisClock
+    from asgi_tokenguard.store.redis_py import Client
 
 
 class Caches:
     """
     Connections belong to the loop that opened them, and so does what they vouch for.
 
-    A loop's channel opens with the first verdict that could be kept, not before: a test client that makes a loop for each
+    A loop's channels open with the first verdict that could be kept, not before: a test client that makes a loop for each
     request never pays for one.
     """
 
-    def __init__(self, client: Callable[[], Awaitable[Redis]], clock: RedisClock, *, namespace: str, staleness: float) -> None:
+    def __init__(self, client: Callable[[], Awaitable[Client]], clock: RedisClock, *, namespace: str, staleness: float) -> None:
         self._client = client
         self._namespace = namespace
         self._staleness = staleness
         self._clock = clock
         self._caches: dict[AbstractEventLoop, VerdictCache[Any]] = {}
-        self._channels: dict[AbstractEventLoop, Task[None]] = {}
+        self._listeners: dict[AbstractEventLoop, tuple[Listener, Task[None]]] = {}
 
     def here(self) -> VerdictCache[Any]:
         """The cache of the running loop."""
@@ -43,26 +43,33 @@ class Caches:
         return cache
 
     def listen(self) -> None:
-        """Open the channel of the running loop, where it is not open."""
+        """Open the channels of the running loop, where they are not open."""
         loop = asyncio.get_running_loop()
-        if loop not in self._channels:
-            channel = Channel(
+        if loop not in self._listeners:
+            listener = Listener(
                 self.here(),
                 self._client,
                 self._clock,
                 namespace=self._namespace,
                 staleness=self._staleness,
             )
-            self._channels[loop] = loop.create_task(channel.run(), name="asgi_tokenguard channel")
+            self._listeners[loop] = listener, loop.create_task(listener.run(), name="asgi_tokenguard channel")
+
+    @property
+    def state(self) -> Tracking:
+        """Whether the running loop hears of changes."""
+        found = self._listeners.get(asyncio.get_running_loop())
+        return Tracking.IDLE if found is None else found[0].state
 
     async def aclose(self) -> None:
-        """Close the channel of the running loop; a later `listen` opens it again."""
-        channel = self._channels.pop(asyncio.get_running_loop(), None)
-        if channel is not None:
-            channel.cancel()
-            await asyncio.gather(channel, return_exceptions=True)
+        """Close the channels of the running loop; a later `listen` opens them again."""
+        found = self._listeners.pop(asyncio.get_running_loop(), None)
+        if found is not None:
+            _, task = found
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     def _forget_ended_loops(self) -> None:
         for loop in [loop for loop in list(self._caches) if loop.is_closed()]:
             self._caches.pop(loop, None)
-            self._channels.pop(loop, None)
+            self._listeners.pop(loop, None)

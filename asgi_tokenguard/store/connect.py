@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from math import inf
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, quote, urlsplit
 from weakref import WeakKeyDictionary
@@ -14,10 +15,14 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from asgi_tokenguard.errors import ConfigurationError
+from asgi_tokenguard.store.cluster import owner, read_topology
 from asgi_tokenguard.store.embedded import EmbeddedServer, embedded_server
+from asgi_tokenguard.store.redis_py import decodes, reads_replicas
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+
+    from asgi_tokenguard.store.redis_py import Client
 
 # Redis runs one command at a time: more connections would only wait there instead of here.  300 concurrent reads over 8 took
 # 28 ms when this was chosen.
@@ -26,6 +31,9 @@ SCHEMES: Final = ("redis", "rediss", "unix", "embedded")
 # What a URL may set beside host and database: TLS, names.  The rest would undo what `_open` sets (retries, timeouts, the
 # size of the pool), or change replies (`decode_responses`).
 ARGUMENTS: Final = ("db", "client_name", "protocol", "username", "password")
+# A cluster's client that reads the topology anew closes its connections as it goes: a thousand requests that fail within one
+# failover must not do that a thousand times.
+READ_ANEW_SECONDS: Final = 1.0
 
 
 class Connector:
@@ -36,9 +44,11 @@ class Connector:
     stays the user's: it is used as it is and never closed.
     """
 
-    def __init__(self, source: str | Redis, timeout: float) -> None:
+    def __init__(self, source: str | Client, timeout: float) -> None:
         self._timeout = timeout
-        self._given: Redis | None = None
+        self._given: Client | None = None
+        self._suspect = ""
+        self._read_anew = -inf
         self._url = ""
         self._server: EmbeddedServer | None = None
         self._is_doubtful = False
@@ -49,15 +59,22 @@ class Connector:
         else:
             self._given = _checked_client(source)
 
-    async def client(self) -> Redis:
+    async def client(self) -> Client:
         if self._given is not None:
+            if self._is_doubtful:
+                await self._look_around(self._given)
             return self._given
         client = self._clients.get(asyncio.get_running_loop())
         return await self._opened() if client is None or self._is_doubtful else client
 
-    def doubt(self) -> None:
-        """A connection broke: where the server is our own it may have been killed, and the next `client` starts it again."""
-        self._is_doubtful = self._server is not None
+    def doubt(self, key: str = "") -> None:
+        """
+        No answer came: the next `client` looks what may have become of the server.
+
+        Our own may have been killed, and is started again; a cluster may have made another one the primary for *key*.
+        """
+        self._suspect = self.owner(key)
+        self._is_doubtful = self._server is not None or isinstance(self._given, RedisCluster)
 
     async def _opened(self) -> Redis:
         self._forget_ended_loops()
@@ -72,6 +89,18 @@ class Connector:
             if gone is not None:
                 await gone.aclose()
         return client
+
+    def owner(self, key: str) -> str:
+        """The name of the node of a cluster that is asked for *key*; empty where there is but one."""
+        return owner(self._given, key) if isinstance(self._given, RedisCluster) else ""
+
+    async def _look_around(self, client: Client) -> None:
+        # redis-py itself does so after a command that failed, but not after a pipeline, nor where we did not wait for the end.
+        now = asyncio.get_running_loop().time()
+        if isinstance(client, RedisCluster) and now - self._read_anew >= READ_ANEW_SECONDS:
+            self._read_anew = now
+            await read_topology(client, self._suspect)
+            self._is_doubtful = False
 
     async def aclose(self) -> None:
         """Close what was opened for this loop; a later call of `client` opens it again."""
@@ -130,11 +159,14 @@ def _refuse_arguments(names: Iterable[str]) -> None:
             raise ConfigurationError("redis", f"the URL sets {name[:40]!r}", "pass a client of redis.asyncio to set more")
 
 
-def _checked_client(client: object) -> Redis:
-    if isinstance(client, RedisCluster) or not isinstance(client, Redis):
+def _checked_client(client: object) -> Client:
+    if not isinstance(client, Redis | RedisCluster):
         raise ConfigurationError(
-            "redis", f"{type(client).__name__} is no redis.asyncio.Redis", "pass a URL or a client of redis.asyncio"
+            "redis", f"{type(client).__name__} is no client of redis.asyncio", "pass a URL, a Redis or a RedisCluster"
         )
-    if client.connection_pool.connection_kwargs.get("decode_responses"):
+    if decodes(client):
         raise ConfigurationError("redis", "the client decodes responses, records are binary", "use decode_responses=False")
+    if reads_replicas(client):
+        # A replica tells of a revocation when it pleases: no bound would hold.
+        raise ConfigurationError("redis", "the client reads from replicas", "let it read from primaries: master_for(...)")
     return client

@@ -3,55 +3,66 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from redis.exceptions import ConnectionError, NoScriptError, RedisError  # noqa: A004 (redis-py's own)
+from redis.asyncio import RedisCluster
+from redis.exceptions import ConnectionError, MaxConnectionsError, NoScriptError  # noqa: A004 (redis-py's own)
 
 from asgi_tokenguard.errors import StoreUnavailable
+from asgi_tokenguard.store import cluster
 from asgi_tokenguard.store.batch import Batch, Question
 from asgi_tokenguard.store.clock import RedisClock
 from asgi_tokenguard.store.connect import Connector
 from asgi_tokenguard.store.embedded import EmbeddedServerError
 from asgi_tokenguard.store.patience import Outage, Patience
+from asgi_tokenguard.store.redis_py import FAILURES
 from asgi_tokenguard.store.scripts import Script
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from redis.asyncio import Redis
+    from asgi_tokenguard.store.redis_py import Client
+
+
+Ask: TypeAlias = Callable[["Client"], Awaitable[Any]]
 
 
 class Link:
-    """The way to one Redis; every method raises `StoreUnavailable` where it answers with an error or not at all."""
+    """
+    The way to Redis, one server or a cluster.
 
-    def __init__(self, source: str | Redis, timeout: float, monotonic: Callable[[], float]) -> None:
+    Every method raises `StoreUnavailable` where it answers with an error or not at all.
+    """
+
+    def __init__(self, source: str | Client, timeout: float, monotonic: Callable[[], float]) -> None:
         self.clock = RedisClock(monotonic)
         self.connector = Connector(source, timeout)
         self._outage = Outage()
         self._timeout = timeout
-        self._batches: WeakKeyDictionary[AbstractEventLoop, Batch] = WeakKeyDictionary()
+        # By the name of the node that is asked: one that is away makes no question wait or fail but its own.
+        self._batches: WeakKeyDictionary[AbstractEventLoop, dict[str, Batch]] = WeakKeyDictionary()
 
     def patience(self) -> Patience:
         return Patience(self._timeout, self._outage)
 
     async def open(self) -> None:
         """Connect and learn the time."""
-        await self.read(self._ask_time)
+        await self._ask_again(self._ask_time, "")
 
     async def aclose(self) -> None:
-        batch = self._batches.pop(asyncio.get_running_loop(), None)
-        if batch is not None:
+        for batch in self._batches.pop(asyncio.get_running_loop(), {}).values():
             await batch.aclose()
         await self.connector.aclose()
 
     async def field(self, key: str, name: str) -> bytes | None:
-        """One field of a hash, read with all others that are asked for in this tick."""
-        loop = asyncio.get_running_loop()
-        batch = self._batches.get(loop)
+        """One field of a hash, read with all others that are asked of the same node in this tick."""
+        batches = self._batches.setdefault(asyncio.get_running_loop(), {})
+        node = self.connector.owner(key)
+        batch = batches.get(node)
         if batch is None:
-            batch = self._batches[loop] = Batch(self._fields)
+            batch = batches[node] = Batch(self._fields)
         return await batch.read(key, name)
 
     async def run(self, script: Script, keys: tuple[str, ...], *args: str | bytes | int) -> list[Any]:
@@ -59,58 +70,84 @@ class Link:
 
         async def evaluate(client: Any) -> Any:
             try:
-                return await client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
+                return await execute(client, keys[0], "EVALSHA", script.sha, len(keys), *keys, *args)
             except NoScriptError:  # a new server, or its scripts were flushed; EVAL keeps the script as well
-                return await client.execute_command("EVAL", script.text, len(keys), *keys, *args)
+                return await execute(client, keys[0], "EVAL", script.text, len(keys), *keys, *args)
 
         asked = self.clock.monotonic()
-        reply: list[Any] = await self.ask(evaluate)
+        reply: list[Any] = await self._ask(evaluate, keys[0])
         self.clock.sync(reply[0], asked)
         return reply
 
-    async def read(self, ask: Callable[[Any], Any]) -> Any:
+    async def read(self, key: str, *command: str | int) -> Any:
+        """The answer to a command that reads *key*."""
+        return await self._ask_again(lambda client: execute(client, key, *command), key)
+
+    async def write(self, key: str, *command: str | bytes | int) -> Any:
+        """The answer to a command that writes *key*; it is sent once."""
+        return await self._ask(lambda client: execute(client, key, *command), key)
+
+    async def _ask_again(self, ask: Ask, key: str) -> Any:
         """Ask once more where the connection was broken: reading twice changes nothing."""
         try:
-            return await self.ask(ask)
+            return await self._ask(ask, key)
         except StoreUnavailable as error:
             if not isinstance(error.__cause__, ConnectionError):
                 raise
-        return await self.ask(ask)
+        return await self._ask(ask, key)
 
-    async def ask(self, ask: Callable[[Any], Any]) -> Any:
+    async def _ask(self, ask: Ask, key: str) -> Any:
         try:
             answer = await ask(await self.connector.client())
-        except (RedisError, OSError, EmbeddedServerError) as error:
-            if isinstance(error, ConnectionError | OSError):
-                self.connector.doubt()
+        except (*FAILURES, EmbeddedServerError) as error:
+            # Too many at once say nothing of the server, and looking around would be one more.
+            if isinstance(error, ConnectionError | OSError) and not isinstance(error, MaxConnectionsError):
+                self.connector.doubt(key)
             # Whatever Redis says but an answer is an outage: fail closed (I5).  `Patience` logs it, unless a retry heals it.
             raise StoreUnavailable from error
+        except asyncio.CancelledError:  # most likely our own deadline: a node that is frozen breaks no connection
+            self.connector.doubt(key)
+            raise
         self._outage.ended()
         return answer
 
     async def _fields(self, questions: list[Question]) -> list[bytes | None]:
-        async def read(client: Any) -> Any:
-            is_stale, asked = self.clock.is_stale, self.clock.monotonic()
-            if len(questions) == 1 and not is_stale:
-                return [await client.execute_command("HGET", *questions[0])]  # half the cost of a pipeline of one
-            pipeline = client.pipeline(transaction=False)
-            for question in questions:
-                pipeline.execute_command("HGET", *question)
-            if is_stale:
-                pipeline.execute_command("TIME")
-            found = await pipeline.execute()
-            if is_stale:
-                self.clock.sync_time(found.pop(), asked)
-            return found
-
+        key = questions[0][0]
         # Bounded like a request, which waits for it no longer than that.
         try:
             async with asyncio.timeout(self._timeout):
-                found: list[bytes | None] = await self.read(read)
+                found: list[bytes | None] = await self._ask_again(lambda client: self._read_fields(client, questions), key)
         except TimeoutError as error:
             raise StoreUnavailable from error
         return found
 
-    async def _ask_time(self, client: Any) -> None:
+    async def _read_fields(self, client: Any, questions: list[Question]) -> list[Any]:
+        is_stale, asked = self.clock.is_stale, self.clock.monotonic()
+        commands = [("HGET", *question) for question in questions]
+        if isinstance(client, RedisCluster):
+            if is_stale:
+                await self._ask_time(client, questions[0][0])
+            return await cluster.execute_all(client, commands)
+        if len(commands) == 1 and not is_stale:
+            return [await client.execute_command(*commands[0])]  # half the cost of a pipeline of one
+        pipeline = client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        if is_stale:
+            pipeline.execute_command("TIME")
+        found: list[Any] = await pipeline.execute()
+        if is_stale:
+            self.clock.sync_time(found.pop(), asked)
+        return found
+
+    async def _ask_time(self, client: Client, key: str = "") -> None:
+        # Of a cluster, the clock that stamps the tokens of *key*; any, where it is empty.
         asked = self.clock.monotonic()
-        self.clock.sync_time(await client.execute_command("TIME"), asked)
+        self.clock.sync_time(await execute(client, key, "TIME"), asked)
+
+
+async def execute(client: Any, key: str, *command: str | bytes | int) -> Any:
+    """The answer to *command*, which is about *key*."""
+    if isinstance(client, RedisCluster):
+        return await cluster.execute(client, key, *command)
+    return await client.execute_command(*command)

@@ -23,7 +23,7 @@ from asgi_tokenguard.store.link import Link
 from asgi_tokenguard.store.patience import Patience
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from asgi_tokenguard.store.redis_py import Client
 
 logger = logging.getLogger("asgi_tokenguard")
 # What a tombstone keeps of a User-Agent: a part has one byte of length, and this much tells one browser from another.
@@ -41,7 +41,7 @@ class RedisStore:
 
     def __init__(
         self,
-        source: str | Redis,
+        source: str | Client,
         *,
         namespace: str,
         lifetimes: Lifetimes,
@@ -214,20 +214,12 @@ class RedisStore:
 
     async def get_place(self, slot: int) -> bytes | None:
         key = place_key(self._namespace, slot)
-
-        async def read(client: Any) -> Any:
-            return await client.execute_command("GET", key)
-
-        found: bytes | None = await self._link.read(read)
+        found: bytes | None = await self._link.read(key, "GET", key)
         return found
 
     async def put_place(self, slot: int, raw: bytes, seconds: int) -> None:
         key = place_key(self._namespace, slot)
-
-        async def write(client: Any) -> Any:
-            return await client.execute_command("SET", key, raw, "EX", seconds)
-
-        await self._link.ask(write)
+        await self._link.write(key, "SET", key, raw, "EX", seconds)
 
     async def update_claims(self, subject: str, sid: str | None, claims: bytes, base: bytes) -> int:
         """Give one session, or all (None), new claims; the number of sessions that have them now."""

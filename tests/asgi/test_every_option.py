@@ -14,6 +14,7 @@ from support.apps import plain_app
 from support.forge import claims_of, digest_of, header_of
 from support.server import RedisServer
 from support.stage import answer, carried, staged, who
+from support.streams import Ticker, reading
 from support.wire import call
 
 from asgi_tokenguard import (
@@ -289,6 +290,27 @@ async def test_reauthentication_is_where_a_doubted_caller_may_still_go(stage):
             result = await tab.ask("/confirm", headers={"user-agent": "another browser"})
             assert expected == result.status
     assert {"pending": "change_of_device", "subject": "user-1"} == result.json()
+
+
+async def test_streams_are_the_types_of_responses_that_end_with_their_session(stage):
+    for options, kind, ends in (
+        ({}, "text/event-stream", True),
+        ({}, "application/zip", False),
+        ({"streams": ["application/zip"]}, "application/zip", True),
+        ({"streams": ["application/zip"]}, "text/event-stream", False),
+        ({"streams": ["*/*"]}, "application/zip", True),
+        ({"streams": []}, "text/event-stream", False),
+    ):
+        async with stage(**options) as where:
+            where.on("/events")(Ticker(kind))
+            tab = await where.logged_in()
+            async with reading(where, tab) as reader:
+                await where.guard.revoke_all("user-1")
+                if ends:
+                    await reader.ended()
+                else:
+                    await asyncio.sleep(0.2)
+                    await reader.flows()
 
 
 async def test_fresh_is_how_long_a_login_counts_as_fresh(stage, clock):

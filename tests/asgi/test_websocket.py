@@ -291,7 +291,7 @@ async def test_i6_a_logout_in_another_tab_ends_the_socket(stage, room):
         assert (4401, "logged_out") == await peer.closed()
 
 
-async def test_i6_a_rotation_and_new_claims_close_nothing(stage, room):
+async def test_i6_p41_a_rotation_and_new_claims_close_nothing(stage, room):
     tab = await stage.logged_in()
     async with opened(stage, bearer(tab)) as peer:
         await peer.accepted()

@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 import redis
+from support.cables import wire_to
+from support.holder import Holder
 from support.server import RedisServer
 
 from asgi_tokenguard import TokenGuard
@@ -29,90 +31,6 @@ def own() -> Iterator[RedisServer]:
     server = RedisServer(port=True, travel=False).start()
     yield server
     server.close()
-
-
-class Wire:
-    """A way to the server that can be cut without a word: nothing arrives, nothing is closed."""
-
-    def __init__(self, port: int) -> None:
-        self._to = port
-        self._open = asyncio.Event()
-        self._open.set()
-        self._pumps: set[asyncio.Task[None]] = set()
-        self._writers: list[asyncio.StreamWriter] = []
-        self.port = 0
-
-    def cut(self) -> None:
-        self._open.clear()
-
-    def mend(self) -> None:
-        self._open.set()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._to)
-        self._writers += [back, writer]
-        for source, sink in ((reader, back), (there, writer)):
-            task = asyncio.ensure_future(self._pump(source, sink))
-            self._pumps.add(task)
-            task.add_done_callback(self._pumps.discard)
-
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while data := await source.read(65_536):
-            await self._open.wait()
-            sink.write(data)
-        sink.close()
-
-    async def close(self) -> None:
-        for task in list(self._pumps):
-            task.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
-        for writer in self._writers:
-            writer.close()
-        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
-
-
-@asynccontextmanager
-async def wire_to(server: RedisServer) -> AsyncIterator[Wire]:
-    wire = Wire(server.port)
-    listener = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
-    wire.port = listener.sockets[0].getsockname()[1]
-    try:
-        yield wire
-    finally:
-        listener.close()
-        await wire.close()
-
-
-class Holder:
-    """Somebody whose token a process knows."""
-
-    def __init__(self, guard: TokenGuard, token: str) -> None:
-        self.liveness = guard.engine.liveness
-        self.claims = guard.engine.codec.read_access(token)
-        self.field = f"Bearer {token}".encode()
-
-    @property
-    def is_served(self) -> bool:
-        return self.liveness.known(self.field) is not None
-
-    async def settle(self) -> Holder:
-        deadline = time.monotonic() + 10
-        while not self.is_served:
-            if time.monotonic() > deadline:
-                raise RuntimeError("the token never became known")
-            await self.liveness.judge(self.claims, self.field)
-            await asyncio.sleep(0.01)
-        return self
-
-    async def served_for(self, since: float) -> float:
-        """How long after *since* the token was last served; watched for two bounds."""
-        last = since
-        while time.monotonic() - since < 2 * STALENESS + 0.2:
-            asked = time.monotonic()
-            if self.is_served:
-                last = asked
-            await asyncio.sleep(0.001)
-        return last - since
 
 
 @asynccontextmanager
@@ -146,7 +64,7 @@ async def test_the_way_to_the_server_is_cut_without_a_word(own):
             wire.cut()
             since = await asyncio.to_thread(revoke_directly, own)
             untold += holder.is_served
-            longest = max(longest, await holder.served_for(since))
+            longest = max(longest, await holder.served_for(since, STALENESS))
             wire.mend()
     report("cut silently", longest)
     assert untold  # it was served although it was revoked; else this test would show nothing
@@ -158,7 +76,7 @@ async def test_the_server_stands_still(own):
     async with a_process(own.port) as guard:
         holder = await Holder(guard, (await guard.login("user-1")).access_token).settle()
         own.freeze()
-        longest = await holder.served_for(time.monotonic())
+        longest = await holder.served_for(time.monotonic(), STALENESS)
         own.thaw()
         await holder.settle()
     report("frozen", longest)
@@ -174,7 +92,7 @@ async def test_the_event_loop_stands_still_for_three_seconds(own):
         time.sleep(3)
         served_at_once = holder.is_served
         thread.join()
-        longest = await holder.served_for(revoked[0])
+        longest = await holder.served_for(revoked[0], STALENESS)
     assert not served_at_once
     report("loop blocked", longest)
 
@@ -186,7 +104,7 @@ async def test_the_server_loses_sessions_or_the_channel(own, fault):
         for number in range(5):
             holder = await Holder(guard, (await guard.login(f"user-{number}")).access_token).settle()
             since = await asyncio.to_thread(FAULTS[fault], own)
-            longest = max(longest, await holder.served_for(since))
+            longest = max(longest, await holder.served_for(since, STALENESS))
     report(fault, longest)
 
 

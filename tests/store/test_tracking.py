@@ -15,7 +15,8 @@ from asgi_tokenguard import TokenGuard
 from asgi_tokenguard.core.backoff import Backoff
 from asgi_tokenguard.store.cache import VerdictCache
 from asgi_tokenguard.store.clock import RedisClock
-from asgi_tokenguard.store.tracking import Channel
+from asgi_tokenguard.store.primaries import Primary
+from asgi_tokenguard.store.tracking import Channel, Listener
 
 # Long enough that a busy machine is no lapse of trust; a push takes a hundredth of it.
 STALENESS = 1.0
@@ -154,7 +155,7 @@ async def test_a_push_of_an_unknown_shape_drops_everything(guard):
         cache = VerdictCache()
         cache.arm()
         reading = cache.begin(b"tg:s:y")
-        await Channel(cache, None, guard.engine.store.clock, namespace="tg", staleness=1)._pushed(message)
+        await Channel(Primary(None), cache, guard.engine.store.clock, prefix="tg:s:", staleness=1)._pushed(message)
         assert reading.is_stale
 
 
@@ -172,19 +173,18 @@ async def test_the_channel_ends_with_the_guard(own, client):
 
 async def test_trust_counts_from_when_the_lease_was_asked_for_not_from_its_answer():
     """An answer that was on its way for three seconds says what was so three seconds ago."""
-    cache: VerdictCache[str] = VerdictCache()
-    channel = Channel(cache, None, RedisClock(lambda: 13.0), namespace="tg", staleness=5)
-    channel._sent.append(10.0)
-
     answers = [b"PONG"]
 
     class Late:
         async def read_response(self, **_):
             return answers.pop()
 
+    cache: VerdictCache[str] = VerdictCache()
+    channel = Channel(Primary(Late()), cache, RedisClock(lambda: 13.0), prefix="tg:s:", staleness=5)
+    channel._sent.append(10.0)
     with pytest.raises(IndexError):
-        await channel._read(Late())
-    assert 15.0 == cache.trusted_until
+        await channel.read(lambda: None)
+    assert 15.0 == channel.until
 
 
 async def test_a_channel_that_fails_in_an_unknown_way_says_so_and_is_tried_again(guard, caplog, monkeypatch):
@@ -195,8 +195,8 @@ async def test_a_channel_that_fails_in_an_unknown_way_says_so_and_is_tried_again
         raise AttributeError("set_invalidation_push_handler")
 
     monkeypatch.setattr("asgi_tokenguard.store.tracking.BACKOFF", Backoff(first=0.01, most=0.01))
-    channel = Channel(cache, client, guard.engine.store.clock, namespace="tg", staleness=1)
-    running = asyncio.ensure_future(channel.run())
+    listener = Listener(cache, client, guard.engine.store.clock, namespace="tg", staleness=1)
+    running = asyncio.ensure_future(listener.run())
     await asyncio.sleep(0.1)
     assert not running.done()
     running.cancel()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,12 +30,13 @@ def faketime_library() -> Path | None:
 class RedisServer:
     """A Redis or Valkey server of one test or one test module; `port=True` for a loopback port beside the socket."""
 
-    def __init__(self, *, port: bool = False, travel: bool = True) -> None:
+    def __init__(self, *, port: bool | int = False, travel: bool = True, more: Sequence[str] = ()) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tgt", dir="/tmp"))
         self.socket = self.folder / "s"
         (self.folder / "clock").write_text("+0\n")
         self.clock = TravelClock(self.folder / "clock", self._nudge)
-        self.port = free_port() if port else 0
+        self.port = free_port() if port is True else int(port)
+        self.more = list(more)
         self.travels = travel and faketime_library() is not None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -45,27 +47,29 @@ class RedisServer:
     def start(self) -> RedisServer:
         environment = dict(os.environ)
         if self.travels:
-            environment |= {
-                "LD_PRELOAD": str(faketime_library()),
-                "FAKETIME_TIMESTAMP_FILE": str(self.clock.file),
-                "FAKETIME_NO_CACHE": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            }
-        self._process = subprocess.Popen(
-            [
-                find_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
-                "--dir", str(self.folder), "--save", "", "--appendonly", "no", "--loglevel", "warning",
-            ],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            environment |= self.time_machine | {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        self._process = subprocess.Popen(self._command(), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._wait_for_pong()
         return self
 
+    @property
+    def time_machine(self) -> dict[str, str]:
+        """Environment variables for a process that is to travel with this server, its monotonic clock included."""
+        return {
+            "LD_PRELOAD": str(faketime_library()),
+            "FAKETIME_TIMESTAMP_FILE": str(self.clock.file),
+            "FAKETIME_NO_CACHE": "1",
+        }
+
+    def _command(self) -> list[str]:
+        return [
+            find_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
+            "--dir", str(self.folder), "--save", "", "--appendonly", "no", "--loglevel", "warning", *self.more,
+        ]  # fmt: skip
+
     def _wait_for_pong(self) -> None:
         deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 with socket.socket(socket.AF_UNIX) as client:
                     client.settimeout(1)

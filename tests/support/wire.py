@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -105,11 +106,18 @@ async def call(
     answer = Answer() if answer is None else answer
     messages = [{"type": "http.request", "body": b"", "more_body": False}]
 
+    ended = asyncio.Event()
+
     async def receive() -> dict[str, Any]:
-        return messages.pop(0) if messages else {"type": "http.disconnect"}
+        if messages:
+            return messages.pop(0)
+        await ended.wait()  # a client stays for its answer; Django gives up when it goes
+        return {"type": "http.disconnect"}
 
     async def send(message: dict[str, Any]) -> None:
         answer.messages.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            ended.set()
 
     await app(scope_of(method, path, headers, **extra), receive, send)
     return answer

@@ -1,0 +1,43 @@
+"""Media types of responses, as an option names them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from asgi_tokenguard.errors import ConfigurationError
+
+EVENT_STREAM: Final = b"text/event-stream"
+ANY: Final = "*/*"
+# RFC 9110 section 8.3.1: two tokens; parameters say nothing about whether it is a stream.
+_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class MediaTypes:
+    types: frozenset[bytes]
+    every: bool = False
+
+    @classmethod
+    def parse(cls, option: str, values: object) -> MediaTypes:
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise ConfigurationError(option, f"{values!r} is no list", f"write {option}=['text/event-stream']")
+        given = [value.lower() if isinstance(value, str) else value for value in values]
+        for value in given:
+            if value != ANY and (not isinstance(value, str) or not _TYPE.fullmatch(value)):
+                remedy = "write 'text/event-stream', without parameters, or '*/*' for all"
+                raise ConfigurationError(option, f"{value!r} is no media type", remedy)
+        return cls(frozenset(value.encode() for value in given), every=ANY in given)
+
+    def holds(self, kind: bytes) -> bool:
+        return self.every or kind in self.types
+
+
+def media_type(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The type in `Content-Type`, lower case and without parameters; empty where there is none."""
+    for name, value in headers:
+        if name.lower() == b"content-type":
+            return value.partition(b";")[0].strip().lower()
+    return b""

@@ -1,0 +1,103 @@
+"""
+Litestar: a plugin for our answers and the documentation, and guards for handlers.
+
+    app = Litestar([login, me], plugins=[TokenGuardPlugin()])
+    app = TokenGuardMiddleware(app, secret=SECRET, redis="redis://localhost:6379/0", public=["/login"])
+
+    @delete("/users/{user:str}", guards=[requires_scopes("admin"), requires_fresh(60)])
+    async def delete_user(user: str) -> None: ...
+
+The guard stands around the app and not in its `middleware`, which Litestar runs only for paths that have a handler, and after
+it has rewritten them.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING, Any, Final
+
+from litestar import MediaType, Request, Response
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.plugins import InitPlugin
+
+from asgi_tokenguard.asgi.responses import body_of, headers_of
+from asgi_tokenguard.auth import get_auth
+from asgi_tokenguard.errors import Refusal
+
+if TYPE_CHECKING:
+    from litestar.config.app import AppConfig
+    from litestar.connection import ASGIConnection
+    from litestar.handlers import BaseRouteHandler
+    from litestar.openapi import OpenAPIConfig
+    from litestar.types import Guard
+
+    Connection = ASGIConnection[Any, Any, Any, Any]
+
+__all__: Final = ["TokenGuardPlugin", "answer_refusal", "requires_fresh", "requires_scopes", "requires_session"]
+
+_SCHEME: Final = "access"
+
+
+class TokenGuardPlugin(InitPlugin):
+    """
+    Answers what `get_auth` raises in handlers with its `code`, and describes the access token in OpenAPI.
+
+    Every operation is described as one that needs it; write `security=[{}]` beside those that do not.
+    """
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        app_config.exception_handlers = {Refusal: answer_refusal, **app_config.exception_handlers}
+        if app_config.openapi_config is not None:
+            app_config.openapi_config = _described(app_config.openapi_config)
+        return app_config
+
+
+def answer_refusal(_request: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
+    """An exception handler: the answer of *refusal*."""
+    return Response(body_of(refusal), status_code=refusal.status_code, headers=headers_of(refusal), media_type=MediaType.JSON)
+
+
+async def requires_session(connection: Connection, _handler: BaseRouteHandler) -> None:
+    """
+    Let nobody in without a session, whatever the guard's patterns open.
+
+    Raises `NotAuthenticated` and `StepUpRequired`.
+    """
+    get_auth(connection).require_scopes()
+
+
+def requires_scopes(*scopes: str) -> Guard:
+    """Make a guard that raises `InsufficientScope` unless the session has all of *scopes*."""
+
+    async def demand(connection: Connection, _handler: BaseRouteHandler) -> None:
+        get_auth(connection).require_scopes(*scopes)
+
+    return demand
+
+
+def requires_fresh(max_age: float | None = None) -> Guard:
+    """
+    Make a guard that raises `StepUpRequired` unless the user has logged in or confirmed within *max_age* seconds.
+
+    The default, and the most, is the option `fresh`.
+    """
+
+    async def demand(connection: Connection, _handler: BaseRouteHandler) -> None:
+        await get_auth(connection).require_fresh(max_age)
+
+    return demand
+
+
+def _described(config: OpenAPIConfig) -> OpenAPIConfig:
+    """A copy, since apps may share a config."""
+    scheme = SecurityScheme(
+        type="http",
+        scheme="bearer",
+        bearer_format="JWT",
+        description="The access token: `X-New-Access-Token` of the login's answer.",
+    )
+    theirs = config.components if isinstance(config.components, list) else [config.components]
+    described = copy(config)
+    described.components = [Components(security_schemes={_SCHEME: scheme}), *theirs]
+    described.security = [*(config.security or []), {_SCHEME: []}]
+    return described

@@ -1,0 +1,168 @@
+"""What each option may be; every check says what is wrong and what to write instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from asgi_tokenguard.core.callers import normal_origin
+from asgi_tokenguard.core.paths import Paths, Patterns
+from asgi_tokenguard.errors import ConfigurationError
+from asgi_tokenguard.keys import Key, KeySet
+
+T = TypeVar("T")
+
+_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
+# Schemes of Authorization that people write alone.
+_SCHEMES: Final = frozenset({"bearer", "basic", "token", "jwt", "dpop"})
+# Names that mean something else to servers, proxies or us.
+_TAKEN_HEADERS: Final = frozenset(
+    {
+        "cookie",
+        "set-cookie",
+        "host",
+        "origin",
+        "accept",
+        "cache-control",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "vary",
+        "location",
+        "www-authenticate",
+        "x-token-rotation",
+    }
+)
+
+
+def keys(options: Mapping[str, Any]) -> KeySet:
+    if ("secret" in options) == ("keys" in options):
+        problem = (
+            "both are given" if "secret" in options else "no secret is given, and a random one would differ in each worker"
+        )
+        raise ConfigurationError("secret", problem, "pass either secret=... or keys=KeySet([...])")
+    if options.get("secret", "") is None:
+        raise ConfigurationError("secret", "it is None", "set the environment variable that you read it from")
+    if "secret" in options:
+        return KeySet([Key(options["secret"])])
+    return instance("keys", options["keys"], KeySet)
+
+
+def instance(option: str, value: object, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        # Not the value itself: it may be a secret, and errors end in logs.
+        raise ConfigurationError(option, f"a {type(value).__name__} was given", f"pass {option}={kind.__name__}(...)")
+    return value
+
+
+def paths(options: Mapping[str, Any]) -> Paths:
+    required = boolean("required", options.get("required", True))
+    optional = Patterns.parse("optional", options.get("optional", ()))
+    if not required and (optional.exact or optional.prefixes):
+        raise ConfigurationError("optional", "with required=False every path is optional", "drop one of the two")
+    public = Patterns.parse("public", options.get("public", ()))
+    both = sorted({*public.exact, *public.prefixes} & {*optional.exact, *optional.prefixes})
+    if both:
+        raise ConfigurationError("optional", f"{both[0]!r} is public as well", "name it in one of the two")
+    return Paths(public=public, optional=optional, required=required)
+
+
+def fresh(value: object) -> int:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    # An hour: who is asked for a password less often than that is not asked for it at all.
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1 <= seconds <= 3600 or seconds % 1:  # noqa: PLR2004
+        raise ConfigurationError("fresh", f"{value!r} is out of range", "give whole seconds from 1 to 3600, or a timedelta")
+    return int(seconds)
+
+
+def max_sessions(value: object) -> int:
+    # A login looks at all sessions of its user in one script, which takes 3 ms at two thousand.
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10_000:  # noqa: PLR2004
+        raise ConfigurationError("max_sessions", f"{value!r} is out of range", "give a whole number from 1 to 10,000")
+    return value
+
+
+def protocol(option: str, value: Any, methods: Iterable[str], example: str) -> Any:
+    if value is not None and (isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in methods)):
+        wanted = ", ".join(methods)
+        raise ConfigurationError(option, f"a {type(value).__name__} has not {wanted}", f"pass {option}={example}")
+    return value
+
+
+def namespace(value: object) -> str:
+    # Braces would move the hash tag, and with it the slot, away from the user's digest.
+    if not isinstance(value, str) or not _NAMESPACE.fullmatch(value):
+        raise ConfigurationError("namespace", f"{value!r} is no prefix", "use up to 64 of letters, digits, _ . : and -")
+    return value
+
+
+def timeout(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 60:  # noqa: PLR2004 (a minute is an outage)
+        raise ConfigurationError("timeout", f"{value!r} is out of range", "give seconds, above 0 and up to 60")
+    return float(value)
+
+
+def staleness(value: object) -> float:
+    # Below a twentieth of a second each process would ask for 80 leases a second; above a minute it is no bound to rely on.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.05 <= value <= 60:  # noqa: PLR2004
+        remedy = "give seconds from 0.05 to 60, or cache=False to ask Redis each time"
+        raise ConfigurationError("staleness", f"{value!r} is out of range", remedy)
+    return float(value)
+
+
+def strict(value: object) -> Patterns | None:
+    patterns = Patterns.parse("strict", value)
+    return patterns if patterns.exact or patterns.prefixes else None
+
+
+def boolean(option: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(option, f"{value!r} is no boolean", "write True or False")
+    return value
+
+
+def access_header(value: object) -> tuple[bytes, str | None]:
+    text = value if isinstance(value, str) else ""
+    name, colon, scheme = (part.strip() for part in text.partition(":"))
+    if not colon and name.lower() == "authorization":
+        raise ConfigurationError("access_header", "Authorization needs a scheme", "write 'Authorization: Bearer'")
+    if not colon and name.lower() in _SCHEMES:
+        raise ConfigurationError("access_header", f"{value!r} is a scheme", "write 'Authorization: Bearer'")
+    if colon and not _FIELD_NAME.fullmatch(scheme):
+        raise ConfigurationError("access_header", f"{value!r} has no scheme after its colon", "write 'Authorization: Bearer'")
+    return header_name("access_header", name).lower().encode(), scheme.lower() or None
+
+
+def header_name(option: str, value: object) -> str:
+    if not isinstance(value, str) or not _FIELD_NAME.fullmatch(value) or _is_taken(value.lower()):
+        raise ConfigurationError(option, f"{value!r} cannot carry a token", "use a header name such as 'X-Access-Token'")
+    return value
+
+
+def _is_taken(name: str) -> bool:
+    return name in _TAKEN_HEADERS or name.startswith(("sec-", "access-control-"))
+
+
+def origins(values: object) -> frozenset[str]:
+    if isinstance(values, str):
+        raise ConfigurationError("trusted_origins", "a single string was given", f"write trusted_origins=[{values!r}]")
+    if not isinstance(values, Iterable):
+        kind = type(values).__name__
+        raise ConfigurationError("trusted_origins", f"a {kind} was given", "write trusted_origins=['https://app.example.org']")
+    return frozenset(_origin(value) for value in values)
+
+
+def _origin(value: object) -> str:
+    origin = normal_origin(value) if isinstance(value, str) else None
+    if origin is None:
+        raise ConfigurationError(
+            "trusted_origins",
+            f"{value!r} is no origin",
+            "write scheme and host, 'https://app.example.org', no path, no star",
+        )
+    return origin

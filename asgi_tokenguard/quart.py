@@ -1,0 +1,99 @@
+"""
+Quart: the guard in one line, with our answers, and decorators for views.
+
+    install(app, secret=SECRET, redis="redis://localhost:6379/0", public=["/login"])
+
+    @app.delete("/users/<user>")
+    @requires_scopes("admin")
+    @requires_fresh(60)
+    async def delete(user): ...
+
+Inside of a view, `get_auth(request)` takes Quart's own `request`, and `get_auth(websocket)` its `websocket`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
+
+from quart import Response, current_app, request
+
+from asgi_tokenguard.asgi.responses import body_of, headers_of
+from asgi_tokenguard.auth import get_auth
+from asgi_tokenguard.errors import Refusal
+from asgi_tokenguard.middleware import TokenGuardMiddleware
+
+if TYPE_CHECKING:
+    from quart import Quart
+
+    from asgi_tokenguard.guard import TokenGuard
+    from asgi_tokenguard.options import GuardOptions
+
+__all__: Final = ["answer_refusal", "install", "requires_fresh", "requires_scopes", "requires_session"]
+
+View = Callable[..., Any]
+AsyncView = Callable[..., Awaitable[Any]]
+
+
+@overload
+def install(app: Quart, guard: TokenGuard) -> None: ...
+@overload
+def install(app: Quart, guard: None = None, **options: Unpack[GuardOptions]) -> None: ...
+def install(app: Quart, guard: TokenGuard | None = None, **options: Any) -> None:
+    """
+    Put *app* under guard, and answer what `get_auth` raises in it with its `code`.
+
+    Takes the options of `TokenGuardMiddleware`, or one *guard*.  Raises `ConfigurationError` when an option is wrong.
+    """
+    # As Quart's documentation says, so that `app` stays a Quart.  Its types of ASGI are Hypercorn's and not Starlette's.
+    app.asgi_app = TokenGuardMiddleware(cast("Any", app.asgi_app), guard, **options)  # type: ignore[method-assign,assignment]
+    app.register_error_handler(Refusal, answer_refusal)
+
+
+async def answer_refusal(refusal: Refusal) -> Response:
+    """An error handler: the answer of *refusal*, which is a 500 to Quart else."""
+    return Response(body_of(refusal), refusal.status_code, headers_of(refusal), mimetype="application/json")
+
+
+def requires_session(view: View) -> AsyncView:
+    """
+    Let nobody in without a session, whatever the guard's patterns open.
+
+    Raises `NotAuthenticated` and `StepUpRequired`.
+    """
+    return requires_scopes()(view)
+
+
+def requires_scopes(*scopes: str) -> Callable[[View], AsyncView]:
+    """Make a decorator of views that raises `InsufficientScope` unless the session has all of *scopes*."""
+
+    async def demand() -> None:
+        get_auth(request).require_scopes(*scopes)
+
+    return _before(demand)
+
+
+def requires_fresh(max_age: float | None = None) -> Callable[[View], AsyncView]:
+    """
+    Make a decorator of views that raises `StepUpRequired` unless the user has logged in or confirmed within *max_age* seconds.
+
+    The default, and the most, is the option `fresh`.
+    """
+
+    async def demand() -> None:
+        await get_auth(request).require_fresh(max_age)
+
+    return _before(demand)
+
+
+def _before(demand: Callable[[], Awaitable[None]]) -> Callable[[View], AsyncView]:
+    def decorate(view: View) -> AsyncView:
+        @wraps(view)
+        async def demanding(*args: Any, **kwargs: Any) -> Any:
+            await demand()
+            return await current_app.ensure_async(view)(*args, **kwargs)  # sync views run in a thread, as Quart's do
+
+        return demanding
+
+    return decorate

@@ -1,0 +1,51 @@
+"""
+Starlette: the guard in one line, with our answers.
+
+    install(app, secret=SECRET, redis="redis://localhost:6379/0", public=["/login"])
+
+`TokenGuardMiddleware` alone guards as well.  What it adds here is the body of refusals that are raised inside the app:
+Starlette answers them as it does any `HTTPException`, in plain text and without their `code`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Unpack, overload
+
+from starlette.responses import Response
+
+from asgi_tokenguard.asgi.responses import body_of, headers_of
+from asgi_tokenguard.errors import Refusal
+from asgi_tokenguard.middleware import TokenGuardMiddleware
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+
+    from asgi_tokenguard.guard import TokenGuard
+    from asgi_tokenguard.options import GuardOptions
+
+__all__: Final = ["answer_refusal", "install"]
+
+
+@overload
+def install(app: Starlette, guard: TokenGuard) -> None: ...
+@overload
+def install(app: Starlette, guard: None = None, **options: Unpack[GuardOptions]) -> None: ...
+def install(app: Starlette, guard: TokenGuard | None = None, **options: Any) -> None:
+    """
+    Put *app* under guard, and answer what `get_auth` raises in it with its `code`.
+
+    Takes the options of `TokenGuardMiddleware`, or one *guard*.  It stands outside of all middleware that was added before,
+    so call this last.  Raises `ConfigurationError` when an option is wrong.
+    """
+    # Starlette builds its middleware at the first request, which is late for a wrong option.
+    checked = TokenGuardMiddleware(app, guard, **options).guard
+    app.add_exception_handler(Refusal, answer_refusal)
+    app.add_middleware(TokenGuardMiddleware, guard=checked)  # type: ignore[call-arg]  # beside a guard stands no `redis`
+
+
+async def answer_refusal(request: Request, error: Exception) -> Response:  # noqa: ARG001 (as Starlette calls handlers)
+    """An exception handler: the answer of the `Refusal` *error*.  Apps that are mounted in another one need it themselves."""
+    if not isinstance(error, Refusal):
+        raise error
+    return Response(body_of(error), error.status_code, headers_of(error), "application/json")

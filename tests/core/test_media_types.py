@@ -1,0 +1,36 @@
+"""Which responses an option means."""
+
+from __future__ import annotations
+
+import pytest
+
+from asgi_tokenguard import ConfigurationError
+from asgi_tokenguard.core.media_types import MediaTypes, media_type
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([], b""),
+        ([(b"content-type", b"text/event-stream")], b"text/event-stream"),
+        ([(b"x-type", b"a/b"), (b"Content-Type", b" Text/Event-Stream ; charset=utf-8")], b"text/event-stream"),
+        ([(b"content-type", b"a/b"), (b"content-type", b"c/d")], b"a/b"),
+        ([(b"content-type", b"")], b""),
+    ],
+)
+def test_the_type_is_read_without_case_and_parameters(headers, expected):
+    assert expected == media_type(headers)
+
+
+def test_types_are_named_one_by_one_or_all_together():
+    some = MediaTypes.parse("streams", ["Text/Event-Stream", "application/x-ndjson"])
+    kinds = (b"text/event-stream", b"application/x-ndjson", b"a/b", b"")
+    assert [True, True, False, False] == [some.holds(kind) for kind in kinds]
+    assert MediaTypes.parse("streams", ["*/*"]).holds(b"")
+    assert not MediaTypes.parse("streams", []).holds(b"text/event-stream")
+
+
+@pytest.mark.parametrize("wrong", [None, 7, "a/b", ["a"], ["a/*"], ["a/b; c=d"], ["a/b\n"], [None], [b"a/b"], [""]])
+def test_what_is_no_media_type_is_refused(wrong):
+    with pytest.raises(ConfigurationError, match="streams"):
+        MediaTypes.parse("streams", wrong)

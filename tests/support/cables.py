@@ -1,0 +1,61 @@
+"""Ways to a server that can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from support.server import RedisServer
+
+
+class Wire:
+    """A way to the server that can be cut without a word: nothing arrives, nothing is closed."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._open = asyncio.Event()
+        self._open.set()
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+        self.port = 0
+
+    def cut(self) -> None:
+        self._open.clear()
+
+    def mend(self) -> None:
+        self._open.set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._to)
+        self._writers += [back, writer]
+        for source, sink in ((reader, back), (there, writer)):
+            task = asyncio.ensure_future(self._pump(source, sink))
+            self._pumps.add(task)
+            task.add_done_callback(self._pumps.discard)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65_536):
+            await self._open.wait()
+            sink.write(data)
+        sink.close()
+
+    async def close(self) -> None:
+        for task in list(self._pumps):
+            task.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+        for writer in self._writers:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+
+
+@asynccontextmanager
+async def wire_to(server: RedisServer) -> AsyncIterator[Wire]:
+    wire = Wire(server.port)
+    listener = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
+    wire.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield wire
+    finally:
+        listener.close()
+        await wire.close()
