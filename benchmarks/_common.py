@@ -189,18 +189,19 @@ def spread(values: Sequence[float]) -> list[float]:
 
 def show(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
     """A table of *columns*: key in a row -> heading."""
-    cells = [[_cell(row.get(key)) for key in columns] for row in rows]
+    cells = [[cell(row.get(key)) for key in columns] for row in rows]
     widths = [max(len(heading), *(len(line[at]) for line in cells)) for at, heading in enumerate(columns.values())]
     for first, *rest in [list(columns.values()), *cells]:
-        padded = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        padded = [text.rjust(width) for text, width in zip(rest, widths[1:], strict=True)]
         print("  ".join([first.ljust(widths[0]), *padded]))
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """How tables show *value*."""
     if value is None:
         return "-"
     if isinstance(value, list):
-        return " to ".join(_cell(part) for part in value)
+        return " to ".join(cell(part) for part in value)
     if isinstance(value, float):
         return f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
     return str(value)

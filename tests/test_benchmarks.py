@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from support.needs import missing, need_command
@@ -205,6 +209,73 @@ def test_the_lingering_rule_asks_thieves_and_logs_nobody_out(reports):
     assert report["most_rotations_a_life"] <= 1
     for row in report["rows"]:
         assert row["thieves"] == row["asked"] + row["ended"] + row["at_large"]
+
+
+def test_each_plot_parses_and_names_every_row_with_its_figures(reports, plots, tmp_path):
+    """Also the one of `capacity.py`, whose full run takes too long to be run here."""
+    capacity = {
+        "benchmark": "capacity",
+        "rows": [{"sessions": 1000, "check_us": 101.5, "rotation_us": 202.5, "bytes_per_session": 3}],
+    }
+    setting = {key: value for key, value in reports["memory"][1].items() if key not in {"rows", "benchmark"}}
+    for report in [*(report for _, report in reports.values()), setting | capacity]:
+        plots.draw(report, tmp_path / "plot.svg")
+        texts = texts_of(tmp_path / "plot.svg")
+        plot = plots.PLOTS[report["benchmark"]]
+        assert [] == [row for row in report["rows"] if plot.label(row) not in texts]
+        assert [] == [heading for heading in plot.panels.values() if heading not in texts]
+        figures = {plots.text_of(row.get(key)) for row in report["rows"] for key in plot.panels}
+        assert [] == [figure for figure in figures if figure not in texts]
+        assert any(report["python"] in text for text in texts)
+
+
+def test_the_document_says_what_the_documented_run_wrote(plots):
+    """Each table is that of the JSON beside it, each plot is of the same run, and no figure stands in the prose."""
+    document = (ROOT / "docs" / "benchmarks.md").read_text()
+    documented = [json.loads(file.read_text()) for file in sorted((ROOT / "docs" / "benchmarks").glob("*.json"))]
+    assert set(re.findall(r"<!-- (\w+) -->", document)) - {"end"} == {report["benchmark"] for report in documented}
+    assert plots.with_tables(document, documented) == document
+    for report in documented:
+        texts = texts_of(ROOT / "docs" / "benchmarks" / f"{report['benchmark']}.svg")
+        plot = plots.PLOTS[report["benchmark"]]
+        figures = [plots.text_of(row.get(key)) for row in report["rows"] for key in plot.panels]
+        assert [] == [figure for figure in figures if figure not in texts]
+    prose = re.sub(r"<!-- \w+ -->.*?<!-- end -->", "", document, flags=re.DOTALL)
+    assert [] == re.findall(r"\d+(?:\.\d+)? ?(?:µs|ms|%|times)", prose)
+
+
+def test_the_readme_quotes_the_documented_run(plots):
+    """The figures of a table's line stand in one row, and a time in the prose is one that was measured in its unit."""
+    section = (ROOT / "README.md").read_text().partition("## How fast")[2].partition("\n## ")[0]
+    cell = import_module("_common").cell
+    documented = [json.loads(file.read_text()) for file in (ROOT / "docs" / "benchmarks").glob("*.json")]
+    rows = [{key: cell(value) for key, value in row.items()} for report in documented for row in report["rows"]]
+    lines = [set(re.findall(r"(?<=\| )\d+(?:\.\d+)?(?= \|)", line)) for line in section.splitlines()]
+    assert [] == [line for line in lines if not any(line <= set(row.values()) for row in rows)]
+    for unit, ending in {"µs": "_us", "ms": "_ms", "bytes": "bytes"}.items():
+        written = {text for row in rows for key, text in row.items() if key.endswith(ending)} | {"120"}  # of claims
+        assert [] == [text for text in re.findall(rf"(\d+(?:\.\d+)?) {unit}\b", section) if text not in written]
+
+
+def test_the_documented_runs_meet_the_targets():
+    """Half of a naive check's processor time for a cold one in a burst; a tenth of a stateless check for a known token."""
+    cold, overhead = [json.loads((ROOT / "docs" / "benchmarks" / f"{name}.json").read_text()) for name in ("cold", "overhead")]
+    assert {row["name"]: row for row in cold["rows"]}["asgi_tokenguard, cold, at once"]["ratio"] <= cold["target"]
+    assert {row["name"]: row for row in overhead["rows"]}["asgi_tokenguard"]["to_stateless"] <= 0.1
+    assert [] == overhead["skipped"]
+
+
+@pytest.fixture
+def plots(monkeypatch):
+    """The module `benchmarks/plot.py`."""
+    if find_spec("matplotlib") is None:
+        missing("matplotlib is not installed (extra `bench`)")
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return import_module("plot")
+
+
+def texts_of(svg: Path) -> set[str]:
+    return {"".join(element.itertext()).strip() for element in ET.parse(svg).iter("{http://www.w3.org/2000/svg}text")}
 
 
 def test_without_a_file_the_json_follows_the_table():

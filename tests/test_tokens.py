@@ -420,6 +420,7 @@ PAYLOADS = {
     "cut off": RAW[:-1],
     "two objects": RAW + RAW,
     "no UTF-8": RAW.replace(b"admin", b"adm\xffn"),
+    "UTF-16": RAW.decode().encode("utf-16"),
     "a nested bomb": b"[" * 8_000,
     "a bomb of objects": b'{"a":' * 2_000,
     "a bomb inside": raw("x", b"[" * 5_000 + b"]" * 5_000),

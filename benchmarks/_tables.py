@@ -1,0 +1,67 @@
+"""
+The tables of docs/benchmarks.md.  Rule: a figure there is written by this file from the JSON beside the plots, never by hand.
+
+A table stands between `<!-- overhead -->` and `<!-- end -->`, named for its benchmark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from _common import cell
+
+COLUMNS = {
+    "overhead": {
+        "name": "",
+        "over": "added to",
+        "revocable": "revocable",
+        "added_us": "µs added",
+        "middle_half": "middle half",
+        "to_stateless": "to stateless",
+        "to_naive": "to naive",
+    },
+    "cold": {"name": "one check", "cpu_us": "µs of processor", "ratio": "ratio", "server_us": "µs of the server's"},
+    "rotation": {"name": "one rotation", "rotation_us": "µs", "to_naive": "ratio", "server_us": "µs in the server"},
+    "memory": {"per_user": "sessions a user", "sessions": "sessions", "bytes": "bytes a session", "target": "target"},
+    "propagation": {"name": "", "p50_ms": "median, ms", "p99_ms": "99th percentile, ms", "max_ms": "longest, ms"},
+    "outbox": {"name": "sink", "login_us": "µs a login", "ratio": "ratio"},
+    "lingering": {"name": "rule", "ordinary": "honest asked", "thieves": "thieves", "asked": "asked", "at_large": "at large"},
+    "throughput": {
+        "name": "",
+        "requests_per_second": "requests/s",
+        "ratio": "ratio",
+        "p50_ms": "median, ms",
+        "p99_ms": "99th percentile, ms",
+    },
+    "capacity": {
+        "sessions": "sessions",
+        "check_us": "µs a check",
+        "check_ratio": "ratio",
+        "rotation_us": "µs a rotation",
+        "rotation_ratio": "ratio",
+        "bytes_per_session": "bytes a session",
+    },
+}
+
+
+def with_tables(document: str, reports: Iterable[dict[str, Any]]) -> str:
+    """*document* with the tables of *reports* in their places."""
+    for report in reports:
+        before, start, rest = document.partition(f"<!-- {report['benchmark']} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        if not end:
+            raise ValueError(f"the document has no place for the table of {report['benchmark']}")
+        document = before + start + table(report) + end + after
+    return document
+
+
+def table(report: dict[str, Any]) -> str:
+    """A Markdown table and a line that says what its figures depend on."""
+    columns = COLUMNS[report["benchmark"]]
+    lines = [list(columns.values()), ["---", *(["---:"] * (len(columns) - 1))]]
+    lines += [[cell(row.get(key)) for key in columns] for row in report["rows"]]
+    setting = [report["machine"], f"Python {report['python']}", report["server"]]
+    setting += [f"{report[key]} {key}" for key in ("rounds", "requests") if key in report]
+    said = ", ".join(part for part in setting if part != "none")
+    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{said}.\n\n"
