@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
 import tempfile
 from pathlib import Path
 
 import django
 from django.conf import settings
 
-FOLDER = Path(tempfile.mkdtemp(prefix="tgd", dir="/tmp"))
-atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+FOLDER = Path(tempfile.mkdtemp(prefix="tgd", dir="/tmp"))  # tests/frameworks/conftest.py removes it
 if not settings.configured:
     settings.configure(
         SECRET_KEY="for tests only",
