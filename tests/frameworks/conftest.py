@@ -1,15 +1,12 @@
-"""Django is set up before any module of it is imported."""
+"""Django is set up before any module of it is imported, and its database goes with the process."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 
-import pytest
 from support import django_project
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_database_stays() -> Iterator[None]:
-    yield
+def pytest_unconfigure() -> None:
+    # Not `atexit`: workers of xdist end without it.
     shutil.rmtree(django_project.FOLDER, ignore_errors=True)
