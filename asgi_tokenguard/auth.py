@@ -255,6 +255,12 @@ def identity_behind(auth: Auth) -> Identity | None:
     return auth._identity  # noqa: SLF001 (the same file)
 
 
+def carrier_of_known(scope: Mapping[str, Any]) -> Carrier | None:
+    """Who carries for a request that somebody has entered and found to be of a session; None before that."""
+    auth = scope.get(SCOPE_KEY)
+    return auth._carrier if isinstance(auth, Auth) and auth._identity is not None else None  # noqa: SLF001 (the same file)
+
+
 def enter(scope: MutableMapping[str, Any], carrier: Carrier, identity: Identity | None, pending: str | None = None) -> Auth:
     """Fill *scope* for the app: ours, and Starlette's `request.user` and `request.auth` for `@requires`."""
     auth = scope[SCOPE_KEY] = Auth(carrier, identity, pending)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tokenguard import freshness
-from asgi_tokenguard.asgi import brought, credentials, endpoints, gate, responses
+from asgi_tokenguard.asgi import brought, credentials, endpoints, gate, order, responses
 from asgi_tokenguard.asgi.streams import Stream
-from asgi_tokenguard.auth import SCOPE_KEY, enter, follow, identity_behind, presented_identity
+from asgi_tokenguard.auth import SCOPE_KEY, carrier_of_known, enter, follow, identity_behind, presented_identity
 from asgi_tokenguard.core.callers import Caller, Kind, Provenance, kind, login_caller
 from asgi_tokenguard.core.decisions import may_log_in, may_ride_on_cookie, refusal_code
 from asgi_tokenguard.core.media_types import media_type
@@ -20,6 +20,7 @@ from asgi_tokenguard.core.paths import Openness
 from asgi_tokenguard.errors import (
     CannotReceive,
     Code,
+    ConfigurationError,
     CrossSiteRequest,
     NotAuthenticated,
     Refusal,
@@ -90,6 +91,7 @@ class Exchange:
         return self._serve(app, receive)
 
     async def _admit(self, app: ASGIApp, receive: Receive) -> None:
+        self._refuse_to_be_second()
         mounted = endpoints.find(self._scope, self._engine.settings) if gate.is_mounted(self._scope, self._engine) else None
         try:
             admission = await self._admission(mounted)
@@ -100,6 +102,12 @@ class Exchange:
         reason = None if admission.pending is None else admission.pending.reason
         self._auth = enter(self._scope, self, admission.identity, reason)
         await self._serve(mounted or app, receive)
+
+    def _refuse_to_be_second(self) -> None:
+        # What an outer guard has rotated this one would be handed again, and two tokens in one header are none.
+        outer = carrier_of_known(self._scope)
+        if isinstance(outer, Exchange) and outer._engine.settings.cookie.name == self._engine.settings.cookie.name:  # noqa: SLF001
+            raise ConfigurationError("guard", "a guard with the same cookie has let this request in already", order.ONCE)
 
     async def _admission(self, mounted: Endpoint | None) -> gate.Admission:
         # An endpoint of ours asks for what it needs, whatever the app's patterns open.

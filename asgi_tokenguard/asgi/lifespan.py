@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from asgi_tokenguard.asgi import order
 from asgi_tokenguard.errors import StoreUnavailable, TokenGuardError
 
 if TYPE_CHECKING:
@@ -23,13 +24,14 @@ async def lifespan(app: ASGIApp, guard: TokenGuard, scope: Scope, receive: Recei
     for it, so that its connections are closed with the server.
     """
     try:
+        order.look(app, guard.engine.settings, scope)
         await guard.open()
     except StoreUnavailable:
         # Redis may come later than the app; until then requests get 503.
         logger.warning("Redis is away at start-up; the guard opens with the first request that it answers")
     except TokenGuardError as error:
-        # An embedded server that cannot be started will not be there later either.  Raising would look like an app that knows
-        # no lifespan, and the server would go on without the app's own start-up.
+        # An embedded server that cannot be started will not be there later either, nor will a second guard be gone.  Raising
+        # would look like an app that knows no lifespan, and the server would go on without the app's own start-up.
         await receive()
         await send({"type": "lifespan.startup.failed", "message": str(error)})
         return
