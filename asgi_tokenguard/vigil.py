@@ -32,6 +32,8 @@ logger = logging.getLogger("asgi_tokenguard")
 
 # Guests are asked about in the second half of the time that is left to them, and again after a quarter where that failed.
 SOON: Final = 2
+# A time-out that comes half as late again as it was set for was held up by the loop itself.
+STALL: Final = 1.5
 AGAIN: Final = 4
 
 
@@ -177,19 +179,20 @@ class Watch:
 
     async def _look(self, guests: list[Guest]) -> set[Guest]:
         """Ask about the sessions of *guests*, in one batch, and no longer than half of the bound; who got no answer."""
-        in_vain = set(guests)
+        in_vain, limit, began = set(guests), self._staleness / SOON, self._clock.monotonic()
         by_session: dict[tuple[bytes, str], list[Guest]] = {}
         for guest in guests:
             by_session.setdefault((guest.key, guest.sid), []).append(guest)
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._staleness / SOON):
+            async with asyncio.timeout(limit):
                 await asyncio.gather(*(self._ask(of_one, in_vain) for of_one in by_session.values()))
-        return in_vain
+        # A loop that stood still meanwhile may have the answers in its sockets, unread: that is no silence of Redis's.
+        has_stalled = self._clock.monotonic() - began > STALL * limit
+        return set() if has_stalled else in_vain
 
     async def _ask(self, guests: list[Guest], in_vain: set[Guest]) -> None:
         """Ask about one session, of which *guests* all are; take them out of *in_vain* where an answer comes."""
-        first, asked = guests[0], self._clock.monotonic()
-        reading = self._cache.begin(first.key)
+        first, asked, was_armed = guests[0], self._clock.monotonic(), self._cache.is_armed
         for guest in guests:
             guest.is_changed = False  # what is heard of from here on, the answer may not know
         try:
@@ -200,12 +203,9 @@ class Watch:
             if isinstance(error, StoreUnavailable):
                 return
             raise
-        finally:
-            if reading is not None:
-                self._cache.end(reading)
         in_vain.difference_update(guests)
-        # What was read while nobody listened, or while it changed, is known for the bound alone.
-        is_kept = reading is not None and not reading.is_stale and self._cache.trusted_until > asked
+        # What was read while nobody listened is known for the bound alone.  A change since then has marked the guest.
+        is_kept = was_armed and self._cache.trusted_until > asked
         for guest in guests:
             if code is not None:
                 self._dismiss(guest, Farewell.ENDED, code)

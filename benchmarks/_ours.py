@@ -74,7 +74,9 @@ async def guarded(url: str, **options: Any) -> AsyncIterator[TokenGuardMiddlewar
 
     # A namespace of its own, or the guards would hear of each other's logins.
     namespace = f"tg-{uuid.uuid4().hex[:8]}"
-    wrapped = TokenGuardMiddleware(app, secret=SECRET, redis=url, namespace=namespace, public=["/login/*"], **options)
+    wrapped = TokenGuardMiddleware(
+        app, secret=SECRET, redis=url, namespace=namespace, public=["/login/*"], timeout=30, **options
+    )
     async with wrapped.guard:
         yield wrapped
 

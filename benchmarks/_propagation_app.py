@@ -10,7 +10,7 @@ from _common import SECRET
 
 from asgi_tokenguard import TokenGuard, TokenGuardMiddleware, get_auth
 
-guard = TokenGuard(secret=SECRET, redis=os.environ["PROPAGATION_REDIS"], public=["/login/*", "/revoke/*"], timeout=5)
+guard = TokenGuard(secret=SECRET, redis=os.environ["PROPAGATION_REDIS"], public=["/login/*", "/revoke/*"], timeout=30)
 
 
 async def bare(scope: Any, receive: Any, send: Any) -> None:

@@ -115,7 +115,7 @@ async def main() -> None:
     rounds, requests = (4, 10) if asked.quick else (asked.rounds, asked.requests)
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(real_server(asked.server))
-        guarded = TokenGuardMiddleware(bare_app, secret=SECRET, redis=url, lifetimes=LIFETIMES)
+        guarded = TokenGuardMiddleware(bare_app, secret=SECRET, redis=url, timeout=30, lifetimes=LIFETIMES)
         await stack.enter_async_context(guarded.guard)
         naive = Naive(await stack.enter_async_context(Redis.from_url(url)))
         # One round more for the warm-up, and one for the server's own time.

@@ -70,7 +70,7 @@ def board():
 
 @pytest.fixture
 async def guard(options, clock, gate, board):
-    guard = travelling(TokenGuard(**options, timeout=10, locator=gate, mirror=board), clock)
+    guard = travelling(TokenGuard(**options, locator=gate, mirror=board), clock)
     async with guard:
         guard.described = spied(guard)
         yield guard
@@ -141,7 +141,7 @@ class TestDescription:
         assert [tokens.session_id] == guard.described
 
     async def test_without_locator_and_headers_there_is_nothing_to_find_out(self, options, clock, board):
-        async with travelling(TokenGuard(**options, timeout=10, mirror=board), clock) as guard:
+        async with travelling(TokenGuard(**options, mirror=board), clock) as guard:
             described = spied(guard)
             await guard.login("user-1", ip_address=HOME)
             await quiet(guard)
@@ -299,14 +299,14 @@ class TestMirror:
 
 class TestEnd:
     async def test_the_guards_end_finishes_the_work_before_it_closes_what_the_work_needs(self, options, clock, gate, board):
-        guard = travelling(TokenGuard(**options, timeout=10, locator=gate, mirror=board), clock)
+        guard = travelling(TokenGuard(**options, locator=gate, mirror=board), clock)
         tokens = await guard.login("user-1", ip_address=HOME)
         await guard.aclose()
         assert BERLIN == board.shown[-1][tokens.session_id].location
         assert (True, True, 0) == (gate.closed, board.closed, guard.engine.background.outbox.pending)
 
     async def test_the_guards_end_waits_for_no_locator_that_hangs(self, options, clock, gate, board):
-        guard = travelling(TokenGuard(**options, timeout=0.3, locator=gate, mirror=board), clock)
+        guard = travelling(TokenGuard(**options | {"timeout": 0.3}, locator=gate, mirror=board), clock)
         gate.opened.clear()
         await guard.login("user-1", ip_address=HOME)
         began = time.monotonic()

@@ -15,6 +15,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 def run_blocks(path: Path) -> dict[str, object]:
     document = Document.parse(str(path), PythonCodeBlockParser())
+    document.namespace["__name__"] = __name__  # Litestar asks in which module a handler stands
     for example in document.examples():
         example.evaluate()
     return document.namespace

@@ -13,6 +13,8 @@ import redis
 import redis.asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis.asyncio.cluster import LoadBalancingStrategy
+from redis.asyncio.sentinel import Sentinel
 
 from asgi_tokenguard import ConfigurationError, Key, KeySet, Lifetimes, RefreshCookie, TokenGuard, TokenGuardMiddleware
 from asgi_tokenguard.core.address import TrustedProxies
@@ -148,7 +150,10 @@ NO_REDIS = ["", "localhost", "localhost:6379", "http://localhost", "redis:", "re
             "redis://localhost?decode_responses=True", "redis://localhost?socket_timeout=3", "unix:///s?max_connections=1",
             "redis://localhost?foo=1", "redis://localhost/abc", "rediss://localhost/0/1", "redis://localhost/-1",
             "redis://localhost?socket_timeout=x", None, 7, True, b"redis://localhost", object(), {}, ["redis://localhost"],
-            SYNC_CLIENT, redis.asyncio.Redis(decode_responses=True)]  # fmt: skip
+            SYNC_CLIENT, redis.asyncio.Redis(decode_responses=True),
+            redis.asyncio.RedisCluster("127.0.0.1", 1, decode_responses=True),
+            redis.asyncio.RedisCluster("127.0.0.1", 1, load_balancing_strategy=LoadBalancingStrategy.ROUND_ROBIN),
+            Sentinel([("127.0.0.1", 1)]), Sentinel([("127.0.0.1", 1)]).slave_for("main")]  # fmt: skip
 
 WRONG = [
     *[({"redis": value}, "redis") for value in NO_REDIS],

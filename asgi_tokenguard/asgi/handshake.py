@@ -22,9 +22,19 @@ SUBPROTOCOL: Final = "tokenguard"
 _HEADER: Final = b"sec-websocket-protocol"
 
 
+def offers_pair(scope: Scope) -> bool:
+    """Whether the client offers the name of the pair, so that it may be chosen."""
+    return SUBPROTOCOL in _offered(scope)
+
+
+def _offered(scope: Scope) -> list[str]:
+    # Uvicorn's websockets-sansio before 0.50.1 hands on each line of the header as one name; a name has no comma in it.
+    return [name.strip() for line in scope.get("subprotocols", ()) for name in line.split(",")]
+
+
 def without_pair(scope: Scope) -> Scope:
     """*scope* as the app gets it: a token has no business in the logs of an app."""
-    offered = list(scope.get("subprotocols", ()))
+    offered = _offered(scope)
     while SUBPROTOCOL in offered:
         at = offered.index(SUBPROTOCOL)
         del offered[at : at + 2]
@@ -41,7 +51,7 @@ def as_request(scope: Scope, settings: Settings) -> Scope:
 
     Two tokens become two headers, which whoever reads them refuses (I4).
     """
-    offered = scope.get("subprotocols", ())
+    offered = _offered(scope)
     tokens = [token for name, token in pairwise(offered) if name == SUBPROTOCOL]
     scheme = "" if settings.access_scheme is None else f"{settings.access_scheme} "
     headers = [(settings.access_header, f"{scheme}{token}".encode("latin-1", "replace")) for token in tokens]

@@ -86,7 +86,7 @@ class Socket:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._offers = handshake.SUBPROTOCOL in scope.get("subprotocols", ())
+        self._offers = handshake.offers_pair(scope)
         self._is_connected = False  # the app has been told of the handshake
         self._is_accepted = False
         self._is_over = False  # closed or refused, by whomever
@@ -131,12 +131,17 @@ class Socket:
             return await self._receive()
         if not self._farewell.done():
             if self._receiving is None:
-                self._receiving = asyncio.ensure_future(self._receive())
+                # A task of our own: what Granian's `receive` returns passes for a future, but cannot be gathered once it is
+                # cancelled, and the socket would hang in its end for ever.
+                self._receiving = asyncio.ensure_future(self._next())
             await asyncio.wait((self._receiving, self._farewell), return_when=asyncio.FIRST_COMPLETED)
             if not self._farewell.done():
                 received, self._receiving = self._receiving, None
                 return received.result()
         return {**self._farewell.result(), "type": "websocket.disconnect"}
+
+    async def _next(self) -> Message:
+        return await self._receive()
 
     async def send(self, message: Message) -> None:
         if self._farewell.done():

@@ -1,9 +1,10 @@
 """
 How a cluster is asked: each question at the node that owns its key, and sent once.
 
-redis-py's own way is not taken for three reasons.  It sends a command again after a lost answer, when a script may have run.
+redis-py's own way is not taken for four reasons.  It sends a command again after a lost answer, when a script may have run.
 Of a pipeline it loses all answers where one node gives none.  And it sends ASKING over one connection and the command over
-another, so that under load nothing that moves is ever reached.
+another, so that under load nothing that moves is ever reached.  And where all its connections are taken it raises, and does
+not wait.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.asyncio.cluster import ClusterNode, PipelineCommand
-from redis.exceptions import AskError, ClusterError, MovedError, TryAgainError
+from redis.exceptions import AskError, ClusterError, MaxConnectionsError, MovedError, TryAgainError
 
 if TYPE_CHECKING:
     from redis.asyncio import RedisCluster
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
 MOST_REDIRECTIONS: Final = 5
 # As redis-py waits for keys of one slot to be together again.
 TRY_AGAIN_SECONDS: Final = 0.05
+# redis-py has 100 connections to a node, unless told otherwise; each is free again after a round trip of a millisecond or less.
+BUSY_SECONDS: Final = 0.002
 
 
 async def execute(client: RedisCluster, key: str, *command: str | bytes | int) -> Any:
     """
     Execute *command* where *key* is, which may be on its way.
 
-    While one key of a user has moved to another node and the other has not, it waits; the caller's deadline bounds that.
+    It waits while all connections are taken, and while one key of a user has moved to another node and the other has not; the
+    caller's deadline bounds that.
     """
     await client.initialize()  # nothing, where it has been
     node = client.get_node_from_key(key) if key else client.get_default_node()
@@ -36,6 +40,8 @@ async def execute(client: RedisCluster, key: str, *command: str | bytes | int) -
     while True:
         try:
             return await _sent_on(client, node, command)
+        except MaxConnectionsError:
+            await asyncio.sleep(BUSY_SECONDS)
         except TryAgainError:
             await asyncio.sleep(TRY_AGAIN_SECONDS)
         except MovedError as moved:
@@ -51,7 +57,12 @@ async def execute_all(client: RedisCluster, commands: Sequence[tuple[str, ...]])
     await client.initialize()
     asked = [PipelineCommand(number, *command) for number, command in enumerate(commands)]
     node: Any = client.get_node_from_key(commands[0][1])
-    await node.execute_pipeline(asked)
+    while True:
+        try:
+            await node.execute_pipeline(asked)
+            break
+        except MaxConnectionsError:  # nothing was sent
+            await asyncio.sleep(BUSY_SECONDS)
     for one in asked:
         if isinstance(one.result, AskError):  # MOVED as well: its key is elsewhere by now
             one.result = await execute(client, one.args[1], *one.args)

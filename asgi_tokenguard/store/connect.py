@@ -68,13 +68,14 @@ class Connector:
         return await self._opened() if client is None or self._is_doubtful else client
 
     def doubt(self, key: str = "") -> None:
-        """
-        No answer came: the next `client` looks what may have become of the server.
+        """A connection broke: where the server is our own it may have been killed, and the next `client` starts it again."""
+        self._is_doubtful = self._server is not None
+        self.doubt_owner(key)
 
-        Our own may have been killed, and is started again; a cluster may have made another one the primary for *key*.
-        """
-        self._suspect = self.owner(key)
-        self._is_doubtful = self._server is not None or isinstance(self._given, RedisCluster)
+    def doubt_owner(self, key: str) -> None:
+        """No answer came: a cluster may have made another one the primary for *key*, and the next `client` asks."""
+        if isinstance(self._given, RedisCluster):
+            self._is_doubtful, self._suspect = True, self.owner(key)
 
     async def _opened(self) -> Redis:
         self._forget_ended_loops()

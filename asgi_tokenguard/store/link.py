@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import ConnectionError, MaxConnectionsError, NoScriptError  # noqa: A004 (redis-py's own)
+from redis.exceptions import ConnectionError, NoScriptError  # noqa: A004 (redis-py's own)
 
 from asgi_tokenguard.errors import StoreUnavailable
 from asgi_tokenguard.store import cluster
@@ -17,7 +17,7 @@ from asgi_tokenguard.store.clock import RedisClock
 from asgi_tokenguard.store.connect import Connector
 from asgi_tokenguard.store.embedded import EmbeddedServerError
 from asgi_tokenguard.store.patience import Outage, Patience
-from asgi_tokenguard.store.redis_py import FAILURES
+from asgi_tokenguard.store.redis_py import FAILURES, LOSSES
 from asgi_tokenguard.store.scripts import Script
 
 if TYPE_CHECKING:
@@ -100,13 +100,12 @@ class Link:
         try:
             answer = await ask(await self.connector.client())
         except (*FAILURES, EmbeddedServerError) as error:
-            # Too many at once say nothing of the server, and looking around would be one more.
-            if isinstance(error, ConnectionError | OSError) and not isinstance(error, MaxConnectionsError):
+            if isinstance(error, LOSSES):
                 self.connector.doubt(key)
             # Whatever Redis says but an answer is an outage: fail closed (I5).  `Patience` logs it, unless a retry heals it.
             raise StoreUnavailable from error
         except asyncio.CancelledError:  # most likely our own deadline: a node that is frozen breaks no connection
-            self.connector.doubt(key)
+            self.connector.doubt_owner(key)
             raise
         self._outage.ended()
         return answer

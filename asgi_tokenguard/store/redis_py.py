@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import (
+    ClusterDownError,
+    ConnectionError,  # noqa: A004 (redis-py's own)
+    RedisClusterException,
+    RedisError,
+    TimeoutError,  # noqa: A004 (redis-py's own)
+)
 
 if TYPE_CHECKING:
     from redis.asyncio.cluster import ClusterNode
@@ -20,6 +26,8 @@ Client: TypeAlias = Redis | RedisCluster
 
 # Whatever redis-py raises where no answer comes; a cluster without a node that answers is no `RedisError`.
 FAILURES = (RedisError, RedisClusterException, OSError)
+# Those after which somebody else may be the primary.
+LOSSES = (ConnectionError, TimeoutError, ClusterDownError, RedisClusterException, OSError)
 
 
 def decodes(client: Client) -> bool:

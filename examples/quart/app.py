@@ -30,8 +30,8 @@ install(app, secret=SECRET, redis=REDIS, public=["/login", "/logout"], reauthent
 async def who_is_right() -> str | None:
     """The user whose password was sent.  Yours asks a database for a hash by argon2 or scrypt."""
     form = await request.form
-    known = {"ada": "lovelace", "alan": "turing"}
-    return form["user"] if known.get(form["user"]) == form["password"] else None
+    user, known = form.get("user", ""), {"ada": "lovelace", "alan": "turing"}
+    return user if user in known and known[user] == form.get("password") else None
 
 
 @app.post("/login")

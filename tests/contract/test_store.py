@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from support.cluster import Cluster, client_of
 from support.stage import travelling
 
 from asgi_tokenguard import NotAuthenticated, SubjectError, TokenGuard
@@ -35,11 +37,39 @@ SUBJECTS = [
 ]
 
 
+# What holds on one server has to hold on a cluster; what needs a clock that travels is shown on one server alone.
+on_a_cluster_too = pytest.mark.parametrize("kind", ["one server", "cluster"], indirect=True)
+
+
 @pytest.fixture
-async def redis(options: dict[str, Any]):
-    client = Redis.from_url(options["redis"])
-    yield client
-    await client.aclose()
+def kind(request) -> str:
+    return getattr(request, "param", "one server")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(3) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def redis(options: dict[str, Any], kind: str, request):
+    if kind == "one server":
+        async with Redis.from_url(options["redis"]) as client:
+            yield client
+    else:
+        async with client_of(request.getfixturevalue("cluster")) as client:
+            yield client
+
+
+@pytest.fixture
+async def guard(options, redis, kind, clock):
+    if kind == "one server":
+        async with travelling(TokenGuard(**options), clock) as guard:
+            yield guard
+    else:
+        async with TokenGuard(**options | {"redis": redis, "timeout": 10}) as guard:
+            yield guard
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=range(len(SUBJECTS)))
@@ -65,6 +95,7 @@ async def test_a_subject_that_no_token_can_carry_is_refused_before_redis(guard, 
         await guard.login(subject)
 
 
+@on_a_cluster_too
 async def test_i3_a_key_holds_no_subject(guard, options, redis):
     await guard.login("alice@example.org")
     keys = [key async for key in redis.scan_iter(f"{options['namespace']}:*")]
@@ -87,6 +118,7 @@ async def test_every_step_wants_a_subject_that_login_would_take(guard, subject):
             await step()
 
 
+@on_a_cluster_too
 async def test_an_empty_session_id_means_no_session_and_not_all(guard):
     tokens = await guard.login("user-1", {"role": "guest"})
     assert 0 == await guard.update_claims("user-1", {"role": "admin"}, sid="")
@@ -112,7 +144,7 @@ async def test_a_record_that_is_not_ours_counts_as_no_session_and_hides_no_other
 
 async def test_a_user_with_ten_thousand_sessions_is_listed_rotated_and_ended(options, clock):
     """P8: scripts that unpack a key list fail at about 8,000 items."""
-    async with travelling(TokenGuard(**options, timeout=10, max_sessions=10_000), clock) as guard:
+    async with travelling(TokenGuard(**options, max_sessions=10_000), clock) as guard:
         store = guard.engine.store
         sids = [f"01ARZ3NDEKTSV4RRFFQ6{number:06d}" for number in range(9_998)]
         # Ten thousand scripts that each look at all others take minutes; the records are written as the script writes them.
@@ -172,6 +204,7 @@ async def test_i10_a_record_deleted_by_any_means_ends_its_session(guard, options
     assert not await redis.exists(key)
 
 
+@on_a_cluster_too
 async def test_i10_steps_of_a_revoked_session_write_nothing(guard, options, redis, clock):
     """P6: a slow request that began before the end writes nothing back, whichever script it reaches."""
     store, engine = guard.engine.store, guard.engine
@@ -193,6 +226,7 @@ async def test_i10_steps_of_a_revoked_session_write_nothing(guard, options, redi
     assert not await redis.exists(session_key(options["namespace"], "user-1"))
 
 
+@on_a_cluster_too
 async def test_i11_list_and_truth_are_one_key(guard):
     """P7: an end of all sessions and logins in between, at once; whoever is live is listed, and nobody else."""
     for _ in range(10):
@@ -235,12 +269,14 @@ async def test_an_idle_session_expires_and_leaves_the_hash(guard, options, redis
     assert 1 == await redis.hlen(session_key(options["namespace"], "user-1"))
 
 
+@on_a_cluster_too
 async def test_the_key_expires_with_its_longest_session(guard, options, redis):
     await guard.login("user-1")
     left = await redis.ttl(session_key(options["namespace"], "user-1"))
     assert guard.engine.settings.lifetimes.idle - 5 <= left <= guard.engine.settings.lifetimes.idle
 
 
+@on_a_cluster_too
 async def test_claims_reach_every_session_with_its_next_request(guard):
     """The old access token is dead at once, the refresh token is the same, the next presentation has the new claims."""
     phone, laptop = await guard.login("user-1", {"role": "user"}), await guard.login("user-1", {"role": "user"})
@@ -257,6 +293,7 @@ async def test_claims_reach_every_session_with_its_next_request(guard):
     assert 0 == await guard.update_claims("nobody", {})
 
 
+@on_a_cluster_too
 async def test_a_field_that_is_not_ours_is_no_session(guard, options, redis):
     """Garbage, a later version, a cut record: fail closed, and nothing is overwritten."""
     tokens = await guard.login("user-1")
@@ -271,6 +308,7 @@ async def test_a_field_that_is_not_ours_is_no_session(guard, options, redis):
         assert raw == await redis.hget(key, tokens.session_id)
 
 
+@on_a_cluster_too
 async def test_scripts_come_back_after_a_flush(guard, redis):
     tokens = await guard.login("user-1")
     await redis.script_flush()
@@ -279,6 +317,7 @@ async def test_scripts_come_back_after_a_flush(guard, redis):
     assert (await guard.rotate(tokens.refresh_token)).access_token == tokens.access_token
 
 
+@on_a_cluster_too
 async def test_three_hundred_at_once_wait_for_a_connection(guard):
     """Eight connections serve them all; redis-py's plain pool would raise at its limit."""
     tokens = await guard.login("user-1")

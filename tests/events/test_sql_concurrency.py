@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
+from contextlib import closing
 
 import pytest
-from sqlalchemy import event, select, text
+from sqlalchemy import event, make_url, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from support.truth import Truth, rows_in, session
 
@@ -152,7 +154,7 @@ async def test_the_level_of_isolation_of_the_apps_engine_does_not_matter(mirror,
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 async def test_an_engine_that_begins_its_transactions_by_hand_serves_too(mirror, open_mirror, engines):
     """As SQLAlchemy's documentation shows for savepoints in SQLite."""
-    one, two = engines()
+    one, two = engines(connect_args={"timeout": 60})  # seconds to wait for a lock: a busy machine is no failure
     for engine in (one, two):
         event.listen(engine.sync_engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
         event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
@@ -160,11 +162,12 @@ async def test_an_engine_that_begins_its_transactions_by_hand_serves_too(mirror,
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-async def test_write_ahead_logging_serves_too(mirror, open_mirror, engines):
+async def test_write_ahead_logging_serves_too(mirror, open_mirror, engines, url):
     """There one who has read an old state can never write; we write before we read."""
-    one, two = engines()
-    for engine in (one, two):
-        event.listen(engine.sync_engine, "connect", lambda connection, _: connection.execute("PRAGMA journal_mode=WAL"))
+    # It is kept in the file.  Two that switch to it at once may be refused, which is no matter of ours.
+    with closing(sqlite3.connect(make_url(url).database)) as file:
+        assert ("wal",) == file.execute("PRAGMA journal_mode=WAL").fetchone()
+    one, two = engines(connect_args={"timeout": 60})  # seconds to wait for a lock: a busy machine is no failure
     await end_at_the_truth(open_mirror(one), open_mirror(two))
 
 

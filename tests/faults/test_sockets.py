@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from support.cables import wire_to
 from support.server import RedisServer
 from support.sockets import Peer, Room
+from support.stage import commands
 
 from asgi_tokenguard import TokenGuard, TokenGuardMiddleware
 
@@ -35,7 +36,7 @@ def own() -> Iterator[RedisServer]:
 
 @asynccontextmanager
 async def a_process(url: Any, **options: Any) -> AsyncIterator[TokenGuardMiddleware]:
-    guard = TokenGuard(**{"secret": SECRET, "redis": url, "staleness": STALENESS, "timeout": 1} | options)
+    guard = TokenGuard(**{"secret": SECRET, "redis": url, "staleness": STALENESS, "timeout": 10} | options)
     async with guard:
         yield TokenGuardMiddleware(Room(), guard=guard)
 
@@ -153,7 +154,10 @@ async def test_i6_a_server_without_tracking_closes_sockets_within_the_bound(own)
     async with AsyncExitStack() as stack:
         app = await stack.enter_async_context(a_process(f"redis://plain:pass@127.0.0.1:{own.port}"))
         peer, other = [await stack.enter_async_context(an_open_socket(app, user)) for user in ("user-1", "user-2")]
-        await asyncio.sleep(2 * STALENESS)
+        before, bounds = commands(own.url)["hget"], 4
+        await asyncio.sleep(bounds * STALENESS)
+        # Two sessions, twice within each bound, and one round more.
+        assert 2 * bounds <= commands(own.url)["hget"] - before <= 2 * 2 * (bounds + 1)
         assert "user-1" == (await peer.says())["subject"]
         since = time.monotonic()
         async with Redis.from_url(own.url) as admin:  # past every process of ours

@@ -35,7 +35,7 @@ def own() -> Iterator[RedisServer]:
 
 @asynccontextmanager
 async def a_process(port: int) -> AsyncIterator[TokenGuard]:
-    guard = TokenGuard(secret=SECRET, redis=f"redis://127.0.0.1:{port}", staleness=STALENESS, timeout=1)
+    guard = TokenGuard(secret=SECRET, redis=f"redis://127.0.0.1:{port}", staleness=STALENESS, timeout=10)
     async with guard:
         yield guard
 

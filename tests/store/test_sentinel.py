@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 from support.cluster import command, listeners, until
 from support.holder import Holder
 from support.sentinel import NAME, Watched
@@ -18,6 +19,7 @@ from support.server import RedisServer
 
 from asgi_tokenguard import NotAuthenticated, StoreUnavailable, TokenGuard, Tokens, Tracking
 from asgi_tokenguard.store.keyspace import session_key
+from asgi_tokenguard.store.primaries import primaries
 
 STALENESS = 0.5
 SECRET = "a secret of more than thirty-two bytes, for tests only"
@@ -114,8 +116,15 @@ async def test_a_client_that_has_moved_on_takes_the_channel_with_it(watched):
     async with a_process(watched) as guard:
         holder = await Holder(guard, (await guard.login("user-1")).access_token).settle()
         await replicated(watched)
+        client = await guard.engine.store._link.connector.client()
+        (primary,) = await primaries(client, "tg", anew=False)
+        await primary.connection.connect()
+        primary.compare()
         command(watched.sentinel, "SENTINEL", "FAILOVER", NAME)
         await asyncio.to_thread(until, lambda: revoke_at(watched.replica), "the replica takes writes")
         assert await holder.served_for(time.monotonic(), STALENESS) <= STALENESS
         await Holder(guard, (await logged_in(guard)).access_token).settle()
         assert 1 == len(listeners(watched.replica))
+        with pytest.raises(RedisError, match="another primary"):
+            primary.compare()
+        await primary.connection.disconnect(nowait=True)

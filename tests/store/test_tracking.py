@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from support.server import RedisServer
 
-from asgi_tokenguard import TokenGuard
+from asgi_tokenguard import TokenGuard, Tracking
 from asgi_tokenguard.core.backoff import Backoff
 from asgi_tokenguard.store.cache import VerdictCache
 from asgi_tokenguard.store.clock import RedisClock
@@ -143,10 +143,41 @@ async def test_a_server_that_forbids_tracking_is_asked_each_time_and_said_once(o
                 await guard.authenticate(token)
                 await known.liveness.judge(known.claims, known.field)
                 await asyncio.sleep(0.005)
-            assert not known.is_known()
+            assert (False, Tracking.REFUSED) == (known.is_known(), guard.tracking)
     said = [record for record in caplog.records if "CLIENT TRACKING" in record.getMessage()]
     assert (1, logging.WARNING) == (len(said), said[0].levelno)
     assert "pass" not in said[0].getMessage()
+
+
+async def test_a_gauge_tells_whether_tokens_are_served_from_memory(own, guard, client):
+    assert Tracking.IDLE == guard.tracking
+    await some(guard)
+    assert "on" == guard.tracking
+    own.freeze()
+    async with asyncio.timeout(20):
+        while guard.tracking is not Tracking.CONNECTING:
+            await asyncio.sleep(0.01)
+    own.thaw()
+    async with asyncio.timeout(20):
+        while guard.tracking is not Tracking.ON:
+            await asyncio.sleep(0.01)
+    secret = "a secret of more than thirty-two bytes, for tests only"
+    async with TokenGuard(secret=secret, redis=own.url, cache=False) as other:
+        assert Tracking.OFF == other.tracking
+
+
+async def test_a_user_who_may_not_ask_for_the_lease_is_told_and_not_tried_for_ever(own, client):
+    """Sentinel's and a cluster's lease is a write, and PING may be forbidden as well."""
+    await client.execute_command("ACL", "SETUSER", "quiet", "on", ">pass", "~*", "+@all", "-ping")
+    secret = "a secret of more than thirty-two bytes, for tests only"
+    async with TokenGuard(secret=secret, redis=own.url.replace("redis://", "redis://quiet:pass@"), timeout=2) as guard:
+        token = (await guard.login("user-1")).access_token
+        known = Known(guard, token)
+        async with asyncio.timeout(20):
+            while guard.tracking is not Tracking.REFUSED:
+                await known.liveness.judge(known.claims, known.field)
+                await asyncio.sleep(0.005)
+        assert not known.is_known()
 
 
 async def test_a_push_of_an_unknown_shape_drops_everything(guard):
@@ -185,6 +216,24 @@ async def test_trust_counts_from_when_the_lease_was_asked_for_not_from_its_answe
     with pytest.raises(IndexError):
         await channel.read(lambda: None)
     assert 15.0 == channel.until
+
+
+async def test_no_lease_is_asked_for_once_the_client_reads_from_somebody_else():
+    sent = []
+
+    class Wire:
+        async def send_command(self, *command):
+            sent.append(command)
+
+    class Past(Primary):
+        def compare(self):
+            if sent:
+                raise ConnectionError("another primary")
+
+    channel = Channel(Past(Wire()), VerdictCache(), RedisClock(lambda: 13.0), prefix="tg:s:", staleness=0.01)
+    with pytest.raises(ConnectionError):
+        await channel.ask_for_leases(60)
+    assert [("PING",)] == sent
 
 
 async def test_a_channel_that_fails_in_an_unknown_way_says_so_and_is_tried_again(guard, caplog, monkeypatch):

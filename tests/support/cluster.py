@@ -86,6 +86,11 @@ class Cluster:
                 return member
         raise RuntimeError(f"nobody owns {slot}")
 
+    def replica_of(self, primary: RedisServer) -> RedisServer | None:
+        name = node_id(primary)
+        own_lines = ((member, line) for member in self.members for line in nodes(member) if "myself" in line[2])
+        return next((member for member, line in own_lines if line[3] == name), None)
+
     def _member(self) -> RedisServer:
         for _ in range(20):
             server = RedisServer(port=free_pair(), travel=False, more=self._more)

@@ -8,14 +8,14 @@ from pathlib import Path
 import django
 from django.conf import settings
 
-FOLDER = tempfile.TemporaryDirectory(prefix="tgd", dir="/tmp")  # goes with the process
+FOLDER = Path(tempfile.mkdtemp(prefix="tgd", dir="/tmp"))  # tests/frameworks/conftest.py removes it
 if not settings.configured:
     settings.configure(
         SECRET_KEY="for tests only",
         ALLOWED_HOSTS=["app.example"],
         ROOT_URLCONF=(),  # each test brings its own: `override_settings(ROOT_URLCONF=...)`
         INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes"],
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": Path(FOLDER.name) / "db"}},
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": FOLDER / "db"}},
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],  # quick; nobody's password is here
         MIDDLEWARE=["asgi_tokenguard.django.UserMiddleware"],

@@ -64,8 +64,7 @@ class Stage:
     """One guarded app, and all that a story needs around it."""
 
     def __init__(self, options: dict[str, Any], clock: TravelClock) -> None:
-        # A busy machine is no outage: what is about the timeout gives one of its own.
-        self.options = {"public": ["/login", "/logout"], "optional": ["/open/*"], "timeout": 10} | options
+        self.options = {"public": ["/login", "/logout"], "optional": ["/open/*"]} | options
         self.clock = clock
         self.handlers = Handlers()
         self.on = self.handlers.on

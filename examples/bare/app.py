@@ -1,7 +1,8 @@
 """
-No framework: a bare ASGI callable with a login, a protected route, the user's sessions and a logout.
+No framework: a bare ASGI callable with a login, a protected route, the user's sessions, a step that asks for the password once
+more, and a logout.
 
-    TOKENGUARD_SECRET=$(python -c "import secrets; print(secrets.token_hex(32))") uvicorn --app-dir examples bare_asgi:app
+    TOKENGUARD_SECRET=$(python -c "import secrets; print(secrets.token_hex(32))") uvicorn examples.bare.app:app
 
 Then, in another shell:
 
@@ -23,11 +24,6 @@ SECRET = os.environ.get("TOKENGUARD_SECRET") or sys.exit("set TOKENGUARD_SECRET;
 REDIS = os.environ.get("REDIS_URL", "embedded://")
 
 
-def is_right(user: str, password: str) -> bool:
-    """Whether the password is the user's.  Yours asks a database for a hash by argon2 or scrypt."""
-    return {"ada": "lovelace", "alan": "turing"}.get(user) == password
-
-
 async def unguarded(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         raise RuntimeError("only HTTP is spoken here")  # servers take this for an answer to `lifespan`
@@ -40,19 +36,35 @@ async def answer(scope: Any, receive: Any) -> tuple[int, Any]:
     auth = get_auth(scope)
     match scope["method"], scope["path"]:
         case "POST", "/login":
-            fields = dict(parse_qsl((await read(receive)).decode(errors="replace")))
-            if not is_right(fields.get("user", ""), fields.get("password", "")):
+            user = await who_is_right(receive)
+            if user is None:
                 return 401, {"detail": "Unknown user or wrong password."}
-            await auth.login(fields["user"], {"role": "admin"})
+            await auth.login(user, {"role": "admin"})
             return 200, {"ok": True}  # the tokens travel in the response head
         case "GET", "/me":
             return 200, {"user": auth.subject, "role": auth.claims["role"]}
         case "GET", "/sessions":
             return 200, [session.to_dict() for session in await auth.sessions()]
+        case "POST", "/email":
+            await auth.require_fresh()  # who has found an unlocked screen does not know the password
+            return 204, None
+        case "POST", "/confirm":
+            user = await who_is_right(receive)
+            if user is None:
+                return 403, {"detail": "Wrong password."}
+            await auth.reauthenticated(user)  # SubjectMismatch for another user than the session's
+            return 204, None
         case "POST", "/logout":
             await auth.logout()
             return 204, None
     return 404, {"detail": "Not found."}
+
+
+async def who_is_right(receive: Any) -> str | None:
+    """The user whose password was sent.  Yours asks a database for a hash by argon2 or scrypt."""
+    fields = dict(parse_qsl((await read(receive)).decode(errors="replace")))
+    user, known = fields.get("user", ""), {"ada": "lovelace", "alan": "turing"}
+    return user if user in known and known[user] == fields.get("password") else None
 
 
 async def read(receive: Any) -> bytes:
@@ -64,4 +76,4 @@ async def read(receive: Any) -> bytes:
     return body
 
 
-app = TokenGuardMiddleware(unguarded, secret=SECRET, redis=REDIS, public=["/login", "/logout"])
+app = TokenGuardMiddleware(unguarded, secret=SECRET, redis=REDIS, public=["/login", "/logout"], reauthentication=["/confirm"])

@@ -1,0 +1,97 @@
+"""Open connections end because a change is heard, not because a bound has run out: here the bound is a minute."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from support.sockets import PATIENCE
+from support.stage import staged
+
+from asgi_tokenguard.errors import Code
+from asgi_tokenguard.parcels import Identity
+from asgi_tokenguard.vigil import Farewell
+
+
+@pytest.fixture
+async def stage(options, clock):
+    async with staged(options, clock, staleness=60) as stage:
+        yield stage
+
+
+class Leaving:
+    """Waits to be told to go."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Farewell, Code | None]] = []
+
+    def __call__(self, why: Farewell, code: Code | None) -> None:
+        self.told.append((why, code))
+
+    async def told_once(self) -> tuple[Farewell, Code | None]:
+        async with asyncio.timeout(PATIENCE):
+            while not self.told:
+                await asyncio.sleep(0.005)
+        (found,) = self.told
+        return found
+
+
+async def somebody(stage, subject="user-1") -> Identity:
+    return await stage.guard.authenticate((await stage.guard.login(subject)).access_token)
+
+
+def attend(stage, identity):
+    leaving = Leaving()
+    return leaving, stage.guard.engine.vigil.attend(identity, leaving, since=stage.clock.monotonic())
+
+
+async def settled(guest):
+    async with asyncio.timeout(PATIENCE):
+        while guest.until != float("inf"):
+            await asyncio.sleep(0.005)
+
+
+async def test_i6_a_session_that_ended_between_judgement_and_watch_is_noticed_at_once(stage):
+    identity = await somebody(stage)
+    await stage.guard.revoke_all("user-1")
+    leaving, _ = attend(stage, identity)
+    assert (Farewell.ENDED, Code.REVOKED) == await leaving.told_once()
+
+
+async def test_i6_a_change_is_acted_on_when_it_is_heard(stage):
+    elsewhere = stage.another_process()
+    leaving, guest = attend(stage, await somebody(stage))
+    while guest.until != float("inf"):  # until then somebody has to ask
+        stage.guard.engine.vigil._watches[asyncio.get_running_loop()]._changed(guest.key, 0)
+        await asyncio.sleep(0.05)
+    await elsewhere.revoke_all("user-1")
+    assert (Farewell.ENDED, Code.REVOKED) == await leaving.told_once()
+    await elsewhere.aclose()
+
+
+async def test_i6_a_change_in_this_process_is_acted_on_at_once(stage):
+    """Also where nothing is pushed yet: the channel opens with the first guest."""
+    leaving, _ = attend(stage, await somebody(stage))
+    await stage.guard.revoke_all("user-1")
+    assert (Farewell.ENDED, Code.REVOKED) == await leaving.told_once()
+
+
+async def test_who_is_dismissed_is_told_nothing(stage):
+    identity = await somebody(stage)
+    (leaving, guest), (other, _) = attend(stage, identity), attend(stage, identity)
+    stage.guard.engine.vigil.dismiss(guest)
+    await stage.guard.revoke_all("user-1")
+    await other.told_once()
+    assert [] == leaving.told
+
+
+async def test_the_sessions_of_a_user_are_asked_about_once_each_however_many_hang_on_them(stage):
+    one, two = await somebody(stage), await somebody(stage)
+    guests = [attend(stage, identity) for identity in (one, two) for _ in range(50)]
+    before = stage.commands()
+    await stage.guard.revoke("user-1", one.session_id)
+    for leaving, _ in guests[:50]:
+        assert (Farewell.ENDED, Code.REVOKED) == await leaving.told_once()
+    assert not any(leaving.told for leaving, _ in guests[50:])
+    # The two sessions when their guests came, when the change was made and when it was pushed; and why one of them ended.
+    assert (stage.commands() - before)["hget"] <= 2 * 3 + 2
