@@ -62,6 +62,6 @@ def table(report: dict[str, Any]) -> str:
     lines = [list(columns.values()), ["---", *(["---:"] * (len(columns) - 1))]]
     lines += [[cell(row.get(key)) for key in columns] for row in report["rows"]]
     setting = [report["machine"], f"Python {report['python']}", report["server"]]
-    setting += [f"{report[key]} {key}" for key in ("rounds", "requests") if key in report]
+    setting += [f"{report[key]} {key}" for key in ("rounds", "requests", "sessions") if key in report]
     said = ", ".join(part for part in setting if part != "none")
     return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{said}.\n\n"
