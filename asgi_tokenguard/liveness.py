@@ -34,7 +34,10 @@ class Liveness:
         """Whose the token in *field* is, where it was live within the bound; None where it has to be verified and asked."""
         if self._caches is None:
             return None
-        found: Identity | None = self._caches.here().get(field, self._clock.monotonic())
+        cache = self._caches.latest()
+        if cache is None:
+            cache = self._caches.here()
+        found: Identity | None = cache.get(field, self._clock.monotonic())
         return found
 
     async def judge(self, claims: AccessClaims, field: bytes | None = None) -> Access:

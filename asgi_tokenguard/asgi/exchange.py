@@ -7,6 +7,7 @@ the app replaces whatever a rotation on the way in has prepared.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tokenguard import freshness
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from asgi_tokenguard.asgi.endpoints import Endpoint
+    from asgi_tokenguard.auth import Auth
     from asgi_tokenguard.core.endings import Ending
     from asgi_tokenguard.core.rotation import Handout
     from asgi_tokenguard.core.sessions import Session
@@ -49,31 +51,20 @@ TARGETED_CACHE_CONTROL: Final = frozenset({b"cdn-cache-control", b"surrogate-con
 class Exchange:
     """One request: remembers what to add to the response head."""
 
-    __slots__ = (
-        "_auth",
-        "_clears",
-        "_delivery",
-        "_engine",
-        "_head",
-        "_made",
-        "_pending",
-        "_scope",
-        "_send",
-        "_started",
-        "_stream",
-    )
+    # Here and not in `__init__`, since a request with a known token sets none of them but `_started` and `_head`.
+    _delivery: Delivery | None = None
+    _clears = False
+    _started = False
+    _made: Mapping[str, str] = MappingProxyType({})  # session id -> user, of a login made in this request
+    _pending: gate.Pending | None = None
+    _head: Message | None = None  # kept until it is known whether more than one part follows
+    _stream: Stream | None = None
+    _auth: Auth
 
     def __init__(self, engine: Engine, scope: Scope, send: Send) -> None:
         self._engine = engine
         self._scope = scope
         self._send = send
-        self._delivery: Delivery | None = None
-        self._clears = False
-        self._started = False
-        self._made: dict[str, str] = {}
-        self._pending: gate.Pending | None = None
-        self._head: Message | None = None  # kept until it is known whether more than one part follows
-        self._stream: Stream | None = None
 
     @classmethod
     def enter_socket(cls, engine: Engine, handshake: Scope, scope: Scope, identity: Identity | None) -> None:
@@ -318,7 +309,7 @@ class Exchange:
 
     def _brought(self) -> dict[str, str]:
         """Session id -> user, for each genuine token of the request and for a login made earlier in it."""
-        return brought.sessions(self._scope, self._engine) | self._made
+        return {**brought.sessions(self._scope, self._engine), **self._made}
 
     def _refuse_if_started(self) -> None:
         if self._started:

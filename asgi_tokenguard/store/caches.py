@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from asgi_tokenguard.store.answers import Tracking
@@ -31,10 +32,26 @@ class Caches:
         self._staleness = staleness
         self._clock = clock
         self._caches: dict[AbstractEventLoop, VerdictCache[Any]] = {}
+        self._latest: tuple[int, VerdictCache[Any] | None] = 0, None  # thread, its cache
         self._listeners: dict[AbstractEventLoop, tuple[Listener, Task[None]]] = {}
+
+    def latest(self) -> VerdictCache[Any] | None:
+        """
+        The cache that this thread has used last, for looking up only; None where that was another thread.
+
+        To ask for the running loop costs a system call before Python 3.12.  Where a loop has ended and another one runs in its
+        place, the cache is still right: what it is trusted for ends with the lease, whoever reads it.
+        """
+        thread, cache = self._latest
+        return cache if thread == get_ident() else None
 
     def here(self) -> VerdictCache[Any]:
         """The cache of the running loop."""
+        cache = self._of_running_loop()
+        self._latest = get_ident(), cache
+        return cache
+
+    def _of_running_loop(self) -> VerdictCache[Any]:
         loop = asyncio.get_running_loop()
         cache = self._caches.get(loop)
         if cache is None:
