@@ -158,11 +158,8 @@ class VerdictCache(Generic[V]):
 def size_of(value: object) -> int:
     """Bytes that JSON values take in memory, each counted as if it were nobody else's."""
     # `json` makes these two containers and no others; to ask the abstract classes instead took three times as long.
-    size = sys.getsizeof(value)
     if type(value) is dict:
-        for name, each in value.items():
-            size += sys.getsizeof(name) + size_of(each)
-    elif type(value) is list:
-        for each in value:
-            size += size_of(each)
-    return size
+        return sys.getsizeof(value) + sum(map(sys.getsizeof, value)) + sum(map(size_of, value.values()))
+    if type(value) is list:
+        return sys.getsizeof(value) + sum(map(size_of, value))
+    return sys.getsizeof(value)

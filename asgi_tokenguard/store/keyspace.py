@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64encode
+from functools import lru_cache
 
 # 160 bits: no two subjects meet, and none can be made to.
 DIGEST_BYTES = 20
@@ -29,6 +30,8 @@ def place_key(namespace: str, slot: int) -> str:
     return f"{namespace}:g:{slot:x}"
 
 
+# A check asks for the same key twice or thrice; a thousand of those at work at once are more than a process serves in a tick.
+@lru_cache(maxsize=1024)
 def _tag(subject: str) -> str:
     digest = hashlib.blake2b(subject.encode(), digest_size=DIGEST_BYTES).digest()
     return "{" + urlsafe_b64encode(digest).rstrip(b"=").decode() + "}"
