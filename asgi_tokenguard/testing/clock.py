@@ -51,7 +51,7 @@ class Clock:
         # A leap of the server's clock by so much and a life that is shorter by so much are the same for a key, and for a
         # cookie.  Records and tokens are not touched: they hold moments, and those are the clock's.
         for keyspace in self._keyspaces:
-            keyspace.age(ms)
+            keyspace.age(ms, self._ahead_ms + ms)
         for jar in self._jars:
             for cookie in jar:
                 if cookie.expires is not None:
@@ -61,6 +61,7 @@ class Clock:
 
     def take(self, keyspace: Keyspace) -> None:
         """Move the keys of *keyspace* from now on; whatever is in there was written at this clock's time."""
+        keyspace.age(0, self._ahead_ms)
         self._keyspaces.add(keyspace)
 
     def drop(self, keyspace: Keyspace) -> None:

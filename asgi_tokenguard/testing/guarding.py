@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
 
+from asgi_tokenguard.engine import Engine
 from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.guard import TokenGuard
 from asgi_tokenguard.middleware import TokenGuardMiddleware
@@ -48,10 +49,10 @@ def guarded(app: ASGIApp, *, redis: str | None = None, clock: Clock | None = Non
             secret = {} if "keys" in options else {"secret": SECRET}
             wrapped = TokenGuardMiddleware(app, **{**secret, **options, "redis": keyspace.url})
             app, guards = wrapped, [wrapped.guard]
-        clock = clock or Clock()
-        clock.take(keyspace)
         block.callback(keyspace.wipe)
-        block.callback(clock.drop, keyspace)
+        if clock is not None:
+            clock.take(keyspace)
+            block.callback(clock.drop, keyspace)
         for guard in guards:
             block.enter_context(_moved(guard, keyspace, clock))
         yield app
@@ -91,7 +92,7 @@ def _routes(inner: object) -> list[Any]:
 
 
 @contextmanager
-def _moved(guard: TokenGuard, keyspace: Keyspace, clock: Clock) -> Iterator[None]:
+def _moved(guard: TokenGuard, keyspace: Keyspace, clock: Clock | None) -> Iterator[None]:
     from asgi_tokenguard.store.place_cache import RedisPlaceCache  # noqa: PLC0415 (redis costs 300 ms to import)
     from asgi_tokenguard.testing.travel import TravellingEngine  # noqa: PLC0415 (as above)
 
@@ -102,7 +103,7 @@ def _moved(guard: TokenGuard, keyspace: Keyspace, clock: Clock) -> Iterator[None
         namespace=keyspace.namespace,
         timeout=max(TIMEOUT, own.settings.timeout),
     )
-    guard.engine = TravellingEngine(settings, clock)
+    guard.engine = Engine(settings) if clock is None else TravellingEngine(settings, keyspace, clock)
     try:
         yield
     finally:

@@ -23,8 +23,10 @@ repeat
   for _, key in ipairs(found[2]) do keys[key] = true end
 until cursor == '0'
 """
-# What has less left than that is gone, as it would be had the server lived through it.
+# What has less left than that is gone, as it would be had the server lived through it.  The clock's lead is set with it, so
+# that no script runs between the two.
 _AGE: Final = f"""{_EACH_KEY}
+redis.call('SET', KEYS[1], ARGV[3])
 for key in pairs(keys) do
   local left = redis.call('PTTL', key)
   if left >= 0 then redis.call('PEXPIRE', key, left - tonumber(ARGV[2])) end
@@ -64,9 +66,14 @@ class Keyspace:
     # 64 bits: two tests that run side by side on one server never meet.
     namespace: str = field(default_factory=lambda: f"test-{secrets.token_hex(8)}")
 
-    def age(self, ms: int) -> None:
-        """Let *ms* milliseconds of the life of every key pass."""
-        self._run(_AGE, ms)
+    @property
+    def clock_key(self) -> str:
+        """The key that holds how far its clock is ahead, in milliseconds."""
+        return f"{self.namespace}:ahead"
+
+    def age(self, ms: int, ahead_ms: int) -> None:
+        """Let *ms* milliseconds of the life of every key pass, at the end of which the clock is *ahead_ms*."""
+        self._run(_AGE, ms, ahead_ms)
 
     def wipe(self) -> None:
         """Delete every key."""
@@ -77,4 +84,4 @@ class Keyspace:
 
         # Blocking, also in a test that is a coroutine: time does not go on while the test does something else.
         with Redis.from_url(self.url) as client:
-            client.eval(script, 0, self.namespace, *args)
+            client.eval(script, 1, self.clock_key, self.namespace, *args)

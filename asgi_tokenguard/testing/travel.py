@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from asgi_tokenguard.options import Settings
     from asgi_tokenguard.store.redis_py import Client
     from asgi_tokenguard.testing.clock import Clock
+    from asgi_tokenguard.testing.server import Keyspace
 
-# The last argument is the clock's lead; our scripts count theirs from the first.
+# The last key holds how far the clock is ahead (ms): read by the server itself, since what is on its way while the clock is
+# advanced must not bring an older time with it.  The last argument stands in where the key was flushed.  Our scripts count
+# their keys and arguments from the first.
 PRELUDE: Final = """
-local server, ahead = redis, tonumber(table.remove(ARGV))
+local server, key, sent = redis, table.remove(KEYS), table.remove(ARGV)
+local ahead = tonumber(server.call('GET', key) or sent)
 local redis = {sha1hex = server.sha1hex}
 function redis.call(command, ...)
   if command == 'TIME' then
@@ -38,29 +42,31 @@ function redis.call(command, ...)
   return server.call(command, ...)
 end
 """
+TIME: Final = f"{PRELUDE} return redis.call('TIME')"
 _TEXTS: Final = {each.sha: each.text for each in vars(scripts).values() if isinstance(each, scripts.Script)}
 
 
 class TravellingEngine(Engine):
     """An engine that lives at the time of *clock*, and sees its Redis live there."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, keyspace: Keyspace, clock: Clock) -> None:
         super().__init__(settings, monotonic=clock.monotonic)
         self.clock = clock
         link = self.store._link  # noqa: SLF001 (no option leads here, and none should)
-        link.connector = TravellingConnector(link.connector, clock)
+        link.connector = TravellingConnector(link.connector, keyspace, clock)
 
 
 class TravellingConnector(Connector):
     """Hands out what *connector* does, as seen from *clock*'s time."""
 
-    def __init__(self, connector: Connector, clock: Clock) -> None:
+    def __init__(self, connector: Connector, keyspace: Keyspace, clock: Clock) -> None:
         # Of its base it has the face alone; the clients are those of *connector*, which the channel of changes has as well.
         self._connector = connector
+        self._key = keyspace.clock_key
         self._clock = clock
 
     async def client(self) -> Client:
-        return cast("Client", TravellingClient(await self._connector.client(), self._clock))
+        return cast("Client", TravellingClient(await self._connector.client(), self._clock, self._key))
 
     def doubt(self, key: str = "") -> None:
         self._connector.doubt(key)
@@ -75,43 +81,36 @@ class TravellingConnector(Connector):
 class TravellingClient:
     """As much of a client of redis-py as `store/link.py` uses."""
 
-    def __init__(self, client: Any, clock: Clock) -> None:
+    def __init__(self, client: Any, clock: Clock, key: str) -> None:
         self._client = client
         self._clock = clock
+        self._key = key
 
     async def execute_command(self, *command: Any) -> Any:
-        ahead = self._clock.ahead_ms
-        if not ahead:  # until the first leap the server is asked as in production
-            return await self._client.execute_command(*command)
-        if command[0] == "EVALSHA":
-            command = ("EVAL", PRELUDE + _TEXTS[command[1]], *command[2:], ahead)
-        return _told(command, await self._client.execute_command(*command), ahead)
+        return await self._client.execute_command(*self.translated(*command))
 
     def pipeline(self, *, transaction: bool) -> TravellingPipeline:
-        return TravellingPipeline(self._client.pipeline(transaction=transaction), self._clock)
+        return TravellingPipeline(self._client.pipeline(transaction=transaction), self)
+
+    def translated(self, name: str, *args: Any) -> tuple[Any, ...]:
+        ahead = self._clock.ahead_ms
+        if name == "TIME":
+            return "EVAL", TIME, 1, self._key, ahead
+        if name == "EVALSHA":
+            sha, number, *rest = args
+            return "EVAL", PRELUDE + _TEXTS[sha], number + 1, *rest[:number], self._key, *rest[number:], ahead
+        return name, *args
 
 
 class TravellingPipeline:
-    """Reads alone go through it."""
+    """Its pipeline."""
 
-    def __init__(self, pipeline: Any, clock: Clock) -> None:
+    def __init__(self, pipeline: Any, client: TravellingClient) -> None:
         self._pipeline = pipeline
-        self._clock = clock
-        self._commands: list[tuple[Any, ...]] = []
+        self._client = client
 
     def execute_command(self, *command: Any) -> None:
-        self._commands.append(command)
-        self._pipeline.execute_command(*command)
+        self._pipeline.execute_command(*self._client.translated(*command))
 
-    async def execute(self) -> list[Any]:
-        ahead = self._clock.ahead_ms
-        replies = await self._pipeline.execute()
-        return [_told(command, reply, ahead) for command, reply in zip(self._commands, replies, strict=True)]
-
-
-def _told(command: tuple[Any, ...], reply: Any, ahead_ms: int) -> Any:
-    """What *reply* to *command* is at the clock's time."""
-    if command[0] != "TIME":
-        return reply
-    ms = int(reply[0]) * 1000 + int(reply[1]) // 1000 + ahead_ms
-    return [ms // 1000, ms % 1000 * 1000 + int(reply[1]) % 1000]
+    async def execute(self) -> Any:
+        return await self._pipeline.execute()
