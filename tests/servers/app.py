@@ -63,15 +63,14 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def websocket(scope: Any, receive: Any, send: Any) -> None:
-    """Say who is there, echo, and write down how it ended."""
+    """Say who is there, echo, and note how it ended."""
     await receive()
     await send({"type": "websocket.accept"})
     subject = get_auth(scope).subject
     await send({"type": "websocket.send", "text": json.dumps({"subject": subject, "worker": os.getpid()})})
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": message["text"]})
-    with ENDS.open("a") as ends:
-        ends.write(json.dumps([subject, message.get("code"), message.get("reason", "")]) + "\n")
+    scope["state"]["end"] = [subject, message.get("code"), message.get("reason", "")]
 
 
 async def lifespan(scope: Any, receive: Any, send: Any) -> None:
@@ -98,5 +97,11 @@ main, brief = TokenGuardMiddleware(plain, guard=guard), TokenGuardMiddleware(pla
 async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "lifespan" and scope["path"].startswith("/brief/"):
         await brief({**scope, "root_path": "/brief"}, receive, send)
+    elif scope["type"] == "websocket":
+        state: dict[str, Any] = {}
+        await main({**scope, "state": state}, receive, send)
+        if "end" in state:  # now that nothing of it runs any more
+            with ENDS.open("a") as ends:
+                ends.write(json.dumps(state["end"]) + "\n")
     else:
         await main(scope, receive, send)

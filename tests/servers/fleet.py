@@ -107,7 +107,7 @@ class Served:
         until(answers)
 
     def ends(self) -> list[list[Any]]:
-        """How sockets of the app have ended: subject, code, reason."""
+        """Of the sockets that are over, and the guard's work for them too: subject, code and reason as the app was told."""
         return [json.loads(line) for line in self._ends.read_text().splitlines()]
 
     def elsewhere(self, worker: int) -> Visitor:

@@ -141,8 +141,12 @@ def test_the_state_of_the_lifespan_reaches_the_app(served, page):
     assert (True if served.kind.lives else None) is page.get("/me").json()["state"]
 
 
-def test_it_shuts_down_in_seconds_and_without_a_word_with_open_connections(served, page):
-    """The last one, as it stops the server; whoever comes after it gets another."""
+def test_it_shuts_down_in_seconds_and_without_a_word_with_open_sockets(served, page):
+    """
+    The last one, as it stops the server; whoever comes after it gets another.
+
+    A response that never ends is not among them: servers wait for it, and then cancel it with a traceback of their own.
+    """
     with page.socket(page.bearer) as socket:
         socket.recv(PATIENCE)
         served.stop()
