@@ -26,7 +26,7 @@ from asgi_tokenguard.store.keyspace import session_key, tombstone_key
 from asgi_tokenguard.testing import Clock, guarded
 
 HOUR, DAY = 3600, 86400
-OPTIONS = {"public": ["/login", "/logout"], "timeout": 10}
+OPTIONS = {"public": ["/login", "/logout"]}
 
 
 class World:
