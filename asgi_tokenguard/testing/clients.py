@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 import httpx
 
 from asgi_tokenguard.errors import ConfigurationError
-from asgi_tokenguard.testing.guarding import clock_of, guards_in
+from asgi_tokenguard.testing.guarding import clock_of
 from asgi_tokenguard.testing.page import DOCUMENT, Page, origin_header
 from asgi_tokenguard.testing.running import AsyncWire, RunningApp, Wire
 
@@ -54,7 +54,7 @@ class _Browser:
     @property
     def guard(self) -> TokenGuard:
         """The outermost guard of the app, to revoke or to look at sessions; raises `ConfigurationError` where none shows."""
-        guards = guards_in(self._wire.running.app)
+        guards = self._wire.running.guards
         if not guards:
             raise ConfigurationError("app", "no guard of it can be seen", "wrap the app: guarded(app)")
         return guards[0]
@@ -78,7 +78,7 @@ class _Browser:
 
     def _settle(self, wire: Wire | AsyncWire, base_url: str, headers: Mapping[str, str] | None) -> dict[str, Any]:
         """Remember what the client is made of; the arguments for httpx."""
-        guards = guards_in(wire.running.app)
+        guards = wire.running.guards
         url = httpx.URL(base_url)
         self._wire = wire
         self._page = Page(guards[0].engine.settings if guards else None, f"{url.scheme}://{url.netloc.decode('ascii')}")

@@ -48,7 +48,10 @@ class Page(httpx.Auth):
             request.headers.setdefault(self._access_header, text)
         response = yield request
         # Of answers that were redirects a script sees nothing, so neither does this.
-        token = response.headers.get(self._new_token_header)
+        self.take(response.headers.get(self._new_token_header))
+
+    def take(self, token: str | None) -> None:
+        """Keep *token*, which an answer handed out, unless a newer one of the same session is there."""
         if token is not None and not _is_older(token, self.access_token):
             self.access_token = token
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from asgi_tokenguard.testing.guarding import guards_in
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,6 +28,7 @@ class RunningApp:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self.guards = guards_in(app)
         self.portal: BlockingPortal | None = None  # where it runs in a thread
         self._state: dict[str, Any] = {}
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
@@ -41,9 +44,14 @@ class RunningApp:
         await self._say("lifespan.startup", self._task)
 
     async def stop(self) -> None:
-        if self._task is not None and not self._task.done():
-            await self._say("lifespan.shutdown", self._task)
-            await self._task
+        try:
+            if self._task is not None and not self._task.done():
+                await self._say("lifespan.shutdown", self._task)
+                await self._task
+        finally:
+            # One that no lifespan reaches (in a mounted app) would leave its connections to an event loop that is gone.
+            for guard in self.guards:
+                await guard.aclose()
 
     async def _live(self) -> None:
         scope = {"type": "lifespan", "asgi": _ASGI, "state": self._state}
