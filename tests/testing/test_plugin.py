@@ -1,0 +1,177 @@
+"""The pytest plugin in the project of somebody else: the pages' own examples, and what nobody should pay for."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+import asgi_tokenguard
+
+ROOT = Path(__file__).parent.parent.parent
+PLUGIN = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["pytest11"]
+# Each block of the page comes after the name of its file.
+PAGE = dict(re.findall(r"`(\w+\.py)`[^`]*?:\n\n```python\n(.*?)```", (ROOT / "docs" / "testing.md").read_text(), re.DOTALL))
+
+
+class Project:
+    """A folder with a shop and its tests."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.write("shop.py", PAGE["shop.py"])
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    def test(self, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        # As an installed package has it; where this one is not installed as it is now, its plugin is named.
+        installed = {each.value for each in entry_points(group="pytest11")} >= set(PLUGIN.values())
+        named = [] if installed else [f"-p{module}" for module in PLUGIN.values()]
+        unset = ["-oasyncio_default_fixture_loop_scope=function"]  # pytest-asyncio warns without it
+        options = ["-q", "-Werror", "-pno:cacheprovider", "-pno:xdist", "-pno:valkey", *unset, *named, *more]
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "TOKENGUARD"))}
+        path = os.pathsep.join([str(self.folder), str(Path(asgi_tokenguard.__file__).parent.parent)])
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", *options],
+            cwd=self.folder,
+            env=inherited | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"} | environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    def passes(self, number: int, *more: str, **environment: str) -> None:
+        done = self.test(*more, **environment)
+        assert re.search(rf"^{number} passed in", done.stdout, re.MULTILINE), done.stdout + done.stderr
+        assert 0 == done.returncode
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path)
+
+
+def test_the_page_tests_a_shop_as_it_says(project):
+    assert {"shop.py", "test_shop.py", "test_thefts.py", "test_tabs.py"} == set(PAGE)
+    for name, text in PAGE.items():
+        project.write(name, text)
+    last = (ROOT / "docs" / "testing.md").read_text().split("```python\n")[-1].split("```")[0]
+    project.write("test_plain.py", "def test_without_fixtures():\n" + "".join(f"    {line}\n" for line in last.splitlines()))
+    project.passes(8)
+
+
+def test_the_first_example_is_ten_lines_at_most():
+    assert 10 >= len([line for line in PAGE["test_shop.py"].splitlines() if line])
+
+
+def test_what_is_wrong_fails(project):
+    wrong = PAGE["test_shop.py"].replace("client.access_token != first", "client.access_token == first")
+    project.write("test_shop.py", wrong)
+    done = project.test()
+    assert "1 failed" in done.stdout
+    assert 1 == done.returncode
+
+
+FRUGAL = """
+import sys
+
+def test_nothing_was_imported():
+    assert not {"asgi_tokenguard", "redis", "starlette", "jwt"} & set(sys.modules)
+"""
+
+
+def test_who_asks_for_no_fixture_imports_nothing(project):
+    project.write("test_frugal.py", FRUGAL)
+    project.passes(1)
+
+
+APART = """
+import pytest
+from shop import app
+
+servers = set()
+
+@pytest.mark.parametrize("turn", range(3))
+def test_each_test_begins_with_nobody(tokenguard_client, tokenguard_redis, tokenguard_clock, turn):
+    client = tokenguard_client(app)
+    assert client is tokenguard_client(app)
+    assert 0 == len(client.call(client.guard.sessions, "ada"))
+    client.post("/login")
+    assert 1 == len(client.call(client.guard.sessions, "ada"))
+    assert 0 == tokenguard_clock.ahead_ms
+    tokenguard_clock.advance(days=3)
+    servers.add(tokenguard_redis)
+
+def test_all_had_one_server(tokenguard_redis):
+    assert {tokenguard_redis} == servers
+
+def test_options_that_come_too_late_are_refused(tokenguard_app):
+    behind = tokenguard_app(app)
+    assert behind is tokenguard_app(app) is tokenguard_app(behind)
+    with pytest.raises(ValueError, match="required: too late"):
+        tokenguard_app(app, required=False)
+"""
+
+
+def test_tests_are_kept_apart_on_one_server(project):
+    project.write("test_apart.py", APART)
+    project.passes(5)
+
+
+NAMED = """
+import os
+from shop import app
+
+def test_it_is_that_one(tokenguard_client, tokenguard_redis):
+    assert os.environ["EXPECTED"] == tokenguard_redis
+    assert 200 == tokenguard_client(app).post("/login").status_code
+"""
+FIXTURE = """
+import os
+import pytest
+
+@pytest.fixture(scope="session")
+def tokenguard_redis():
+    return os.environ["EXPECTED"]
+"""
+
+
+@pytest.mark.parametrize("way", ["variable", "fixture"])
+def test_a_project_may_bring_its_own_redis(project, still, way):
+    project.write("test_named.py", NAMED)
+    if way == "fixture":
+        project.write("conftest.py", FIXTURE)
+    project.passes(1, EXPECTED=still.url, **({"TOKENGUARD_TEST_REDIS": still.url} if way == "variable" else {}))
+
+
+BARE = """
+from starlette.responses import JSONResponse
+from asgi_tokenguard import get_auth
+
+async def app(scope, receive, send):
+    await JSONResponse({"user": get_auth(scope).subject})(scope, receive, send)
+
+def test_an_app_without_a_guard(tokenguard_app, tokenguard_client):
+    behind = tokenguard_app(app, required=False)
+    client = tokenguard_client(behind)
+    assert client is tokenguard_client(behind)
+    assert {"user": None} == client.get("/").json()
+"""
+
+
+def test_an_app_without_a_guard_gets_one(project):
+    project.write("test_bare.py", BARE)
+    project.passes(1)
+
+
+def test_the_plugin_is_where_the_package_says():
+    assert {"tokenguard": "_tokenguard_pytest"} == PLUGIN
+    assert (Path(asgi_tokenguard.__file__).parent.parent / "_tokenguard_pytest.py").is_file()
