@@ -11,6 +11,7 @@ from quart import Quart
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
+from support.sockets import Peer, Room
 
 from asgi_tokenguard import ConfigurationError, Key, KeySet, Lifetimes, TokenGuard, TokenGuardMiddleware, get_auth
 from asgi_tokenguard.testing import AsyncAuthClient, AuthClient, Clock, guarded, redis_for_tests
@@ -284,3 +285,18 @@ async def test_the_cache_of_verdicts_is_on_and_forgets_with_time(still, guard):
             first = client.access_token
             assert {"user": "ada"} == (await client.get("/")).json()
             assert first != client.access_token
+
+
+async def test_a_socket_ends_with_its_session_through_a_leap(still):
+    clock, room = Clock(), Room()
+    guard = TokenGuard(**OPTIONS, public=["/login"])
+    with guarded(TokenGuardMiddleware(room, guard=guard), redis=still.url, clock=clock) as app:
+        async with AsyncAuthClient(app) as client:
+            await client.post("/login")
+            async with Peer(app, headers=[("authorization", f"Bearer {client.access_token}")]) as socket:
+                await socket.accepted()
+                assert "user-1" == (await socket.says())["subject"]
+                clock.advance(minutes=16)  # no rotation and no access token's end closes it
+                assert "user-1" == (await socket.says())["subject"]
+                clock.advance(days=15)
+                assert (4401, "session_expired") == await socket.closed()

@@ -65,19 +65,16 @@ def test_the_page_tests_a_shop_as_it_says(project):
         project.write(name, text)
     last = (ROOT / "docs" / "testing.md").read_text().split("```python\n")[-1].split("```")[0]
     project.write("test_plain.py", "def test_without_fixtures():\n" + "".join(f"    {line}\n" for line in last.splitlines()))
-    project.passes(8)
+    # A test that is wrong has to fail here: all others could pass because nothing is looked at.
+    wrong = PAGE["test_shop.py"].replace("client.access_token != first", "client.access_token == first")
+    project.write("test_wrong.py", wrong.replace("def test_", "def test_wrong_"))
+    done = project.test()
+    assert re.search(r"^1 failed, 8 passed in", done.stdout, re.MULTILINE), done.stdout + done.stderr
+    assert "FAILED test_wrong.py::test_wrong_" in done.stdout
 
 
 def test_the_first_example_is_ten_lines_at_most():
     assert 10 >= len([line for line in PAGE["test_shop.py"].splitlines() if line])
-
-
-def test_what_is_wrong_fails(project):
-    wrong = PAGE["test_shop.py"].replace("client.access_token != first", "client.access_token == first")
-    project.write("test_shop.py", wrong)
-    done = project.test()
-    assert "1 failed" in done.stdout
-    assert 1 == done.returncode
 
 
 FRUGAL = """
@@ -121,11 +118,6 @@ def test_options_that_come_too_late_are_refused(tokenguard_app):
 """
 
 
-def test_tests_are_kept_apart_on_one_server(project):
-    project.write("test_apart.py", APART)
-    project.passes(5)
-
-
 NAMED = """
 import os
 from shop import app
@@ -142,16 +134,6 @@ import pytest
 def tokenguard_redis():
     return os.environ["EXPECTED"]
 """
-
-
-@pytest.mark.parametrize("way", ["variable", "fixture"])
-def test_a_project_may_bring_its_own_redis(project, still, way):
-    project.write("test_named.py", NAMED)
-    if way == "fixture":
-        project.write("conftest.py", FIXTURE)
-    project.passes(1, EXPECTED=still.url, **({"TOKENGUARD_TEST_REDIS": still.url} if way == "variable" else {}))
-
-
 BARE = """
 from starlette.responses import JSONResponse
 from asgi_tokenguard import get_auth
@@ -167,9 +149,17 @@ def test_an_app_without_a_guard(tokenguard_app, tokenguard_client):
 """
 
 
-def test_an_app_without_a_guard_gets_one(project):
+def test_tests_are_kept_apart_on_one_server_that_a_variable_names(project, still):
+    project.write("test_apart.py", APART)
     project.write("test_bare.py", BARE)
-    project.passes(1)
+    project.write("test_named.py", NAMED)
+    project.passes(7, EXPECTED=still.url, TOKENGUARD_TEST_REDIS=still.url)
+
+
+def test_a_fixture_of_the_project_may_name_the_server(project, still):
+    project.write("test_named.py", NAMED)
+    project.write("conftest.py", FIXTURE)
+    project.passes(1, EXPECTED=still.url)
 
 
 def test_the_plugin_is_where_the_package_says():
