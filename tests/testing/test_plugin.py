@@ -162,6 +162,46 @@ def test_a_fixture_of_the_project_may_name_the_server(project, still):
     project.passes(1, EXPECTED=still.url)
 
 
+FRAMEWORK = """
+import pytest
+from NAME_shop import app
+
+ADA = {"user": "ada", "password": "lovelace"}
+
+@pytest.fixture
+def client(tokenguard_client):
+    client = tokenguard_client(app, base_url="https://localhost")  # Django's example answers to no other name
+    assert 200 == client.post("/login", **{BODY: ADA}).status_code
+    return client
+
+def test_a_session_lives_through_its_day(client, tokenguard_clock):
+    first, me = client.access_token, {"user": "ada", "role": "admin"}
+    assert me == client.get("/me").json()
+    assert 204 == client.post("/email").status_code
+    tokenguard_clock.advance(minutes=16)
+    assert me == client.tab().get("/me").json()
+    assert me == client.get("/me").json()
+    assert first != client.access_token
+    stale = client.post("/email")
+    assert (401, "step_up_required") == (stale.status_code, stale.json()["code"])
+    assert 204 == client.post("/confirm", **{BODY: ADA}).status_code
+    assert 204 == client.post("/email").status_code
+    assert 1 == len(client.get("/sessions").json())
+    assert 204 == client.post("/logout").status_code
+    assert "logged_out" == client.get("/me").json()["code"]
+"""
+
+
+def test_the_apps_of_all_frameworks_are_tested_as_they_are(project):
+    names = ["django", "fastapi", "litestar", "quart"]
+    for name in names:
+        example = (ROOT / "examples" / name / "app.py").read_text()
+        project.write(f"{name}_shop.py", example)
+        body = "json" if "curl -si --json" in example else "data"
+        project.write(f"test_{name}.py", FRAMEWORK.replace("NAME", name).replace("BODY", f'"{body}"'))
+    project.passes(len(names), TOKENGUARD_SECRET="s" * 32)
+
+
 def test_the_plugin_is_where_the_package_says():
     assert {"tokenguard": "_tokenguard_pytest"} == PLUGIN
     assert (Path(asgi_tokenguard.__file__).parent.parent / "_tokenguard_pytest.py").is_file()
