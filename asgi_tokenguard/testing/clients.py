@@ -13,7 +13,7 @@ import httpx
 
 from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.testing.guarding import clock_of
-from asgi_tokenguard.testing.page import DOCUMENT, Page, origin_header
+from asgi_tokenguard.testing.page import DOCUMENT, Page
 from asgi_tokenguard.testing.running import AsyncWire, RunningApp, Wire
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class _Browser:
         guards = wire.running.guards
         url = httpx.URL(base_url)
         self._wire = wire
-        self._page = Page(guards[0].engine.settings if guards else None, f"{url.scheme}://{url.netloc.decode('ascii')}")
+        self._page = Page(guards[0].engine.settings if guards else None)
         cookies = httpx.Cookies()
         clock = clock_of(guards)
         if clock is not None:
@@ -96,10 +96,10 @@ class _Browser:
             "timeout": None,  # a busy machine is no outage; pytest has timeouts of its own
         }
 
-    def _navigation(self, method: str, headers: Mapping[str, str] | None) -> dict[str, str]:
+    def _navigation(self, headers: Mapping[str, str] | None) -> dict[str, str]:
         """The headers of a navigation, over which no page keeps its memory."""
         self._page.access_token = None
-        return {**DOCUMENT, **origin_header(method, self._page.origin), **(headers or {})}
+        return {**DOCUMENT, **(headers or {})}
 
 
 class AuthClient(_Browser, httpx.Client):
@@ -130,7 +130,7 @@ class AuthClient(_Browser, httpx.Client):
         self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, **more: Any
     ) -> httpx.Response:
         """Go to *url* as a click does, or the submission of a form: on the cookie alone, since a new page knows no token."""
-        return self.request(method, url, headers=self._navigation(method, headers), auth=None, **more)
+        return self.request(method, url, headers=self._navigation(headers), **more)
 
     def call(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
         """The result of `await function(*args)` in the app's event loop: `client.call(client.guard.revoke_all, "ada")`."""
@@ -156,4 +156,4 @@ class AsyncAuthClient(_Browser, httpx.AsyncClient):
         self, url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, **more: Any
     ) -> httpx.Response:
         """Go to *url* as a click does, or the submission of a form: on the cookie alone, since a new page knows no token."""
-        return await self.request(method, url, headers=self._navigation(method, headers), auth=None, **more)
+        return await self.request(method, url, headers=self._navigation(headers), **more)

@@ -61,7 +61,6 @@ class Clock:
 
     def take(self, keyspace: Keyspace) -> None:
         """Move the keys of *keyspace* from now on; whatever is in there was written at this clock's time."""
-        keyspace.age(0, self._ahead_ms)
         self._keyspaces.add(keyspace)
 
     def drop(self, keyspace: Keyspace) -> None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from asgi_tokenguard.testing.server import Keyspace
 
 # The last key holds how far the clock is ahead (ms): read by the server itself, since what is on its way while the clock is
-# advanced must not bring an older time with it.  The last argument stands in where the key was flushed.  Our scripts count
-# their keys and arguments from the first.
+# advanced must not bring an older time with it.  The last argument stands in where there is no such key, before the first leap
+# and after an app's own FLUSHDB.  Our scripts count their keys and arguments from the first.
 PRELUDE: Final = """
 local server, key, sent = redis, table.remove(KEYS), table.remove(ARGV)
 local ahead = tonumber(server.call('GET', key) or sent)

@@ -208,6 +208,7 @@ def test_a_form_is_submitted_and_its_redirect_is_followed(client):
     answer = client.navigate("/enter", method="POST")
     assert ("/me", "ada") == (answer.url.path, answer.json()["user"])
     assert client.access_token is None
+    assert "https://testserver" == client.navigate("/me", method="POST").json()["sent"]["origin"]
 
 
 def test_of_an_answer_that_redirects_a_script_sees_no_headers(client):
@@ -266,6 +267,15 @@ def test_an_answer_that_comes_late_does_not_put_an_old_token_over_a_newer_one(cl
     client.access_token = old
     client._page.take(new)
     assert new == client.access_token
+
+
+@pytest.mark.parametrize("forged", ["nonsense", "a.b.c", "a.\u00e9.c", ""])
+def test_a_page_may_be_given_a_token_that_is_none(client, forged):
+    client.access_token = forged
+    if forged.isascii():
+        assert 401 == client.get("/me").status_code
+    client.post("/login", headers={"Authorization": ""})
+    assert "ada" == client.get("/me").json()["user"]
 
 
 def test_another_login_puts_its_token_over_the_one_before(client, clock):
@@ -348,6 +358,17 @@ def test_a_bare_app_without_a_lifespan_runs(still):
 
     with guarded(app, redis=still.url, required=False) as behind, AuthClient(behind) as client:
         assert {"user": None} == client.get("/").json()
+
+
+def test_an_app_that_fails_at_its_start_without_a_word_fails_the_test():
+    """It has read that it is to start, so it knows a lifespan; only who has not may go on without one."""
+
+    async def app(scope, receive, send):
+        await receive()
+        raise LookupError("no database")
+
+    with pytest.raises(LookupError, match="no database"):
+        AuthClient(app).__enter__()
 
 
 def test_an_app_whose_guard_cannot_be_seen_runs_as_well(app):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import asgi_tokenguard
+from asgi_tokenguard import testing
 
 ROOT = Path(__file__).parent.parent.parent
 PLUGIN = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["pytest11"]
@@ -71,6 +72,12 @@ def test_the_page_tests_a_shop_as_it_says(project):
     done = project.test()
     assert re.search(r"^1 failed, 8 passed in", done.stdout, re.MULTILINE), done.stdout + done.stderr
     assert "FAILED test_wrong.py::test_wrong_" in done.stdout
+
+
+@pytest.mark.parametrize("name", testing.__all__)
+def test_every_public_name_is_on_the_page_and_says_what_it_is(name):
+    assert f"{name}(" in (ROOT / "docs" / "testing.md").read_text()
+    assert getattr(testing, name).__doc__
 
 
 def test_the_first_example_is_ten_lines_at_most():
