@@ -13,6 +13,7 @@ from asgi_tokenguard.engine import Engine
 from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.guard import TokenGuard
 from asgi_tokenguard.middleware import TokenGuardMiddleware
+from asgi_tokenguard.store.embedded import SCHEME
 from asgi_tokenguard.testing.clock import Clock
 from asgi_tokenguard.testing.server import Keyspace, redis_for_tests
 
@@ -40,6 +41,8 @@ def guarded(app: ASGIApp, *, redis: str | None = None, clock: Clock | None = Non
 
     Without *redis*: see `redis_for_tests`.  Raises `ConfigurationError` for *options* beside a guard that is there.
     """
+    if redis is not None and redis.startswith(SCHEME):
+        raise ConfigurationError("redis", f"{SCHEME} has no address until it is started", "leave it out: one is started")
     guards = guards_in(app)
     if guards and options:
         raise ConfigurationError(next(iter(options)), "the app's own guard has its options", "leave it out, or the guard")

@@ -301,11 +301,9 @@ def test_cookies_are_forgotten_when_their_time_is_over(client, clock):
 # --- How the app runs
 
 
-def test_all_browsers_are_in_the_one_event_loop_of_the_app_which_is_not_the_tests(app):
+def test_all_browsers_are_before_one_app_in_one_event_loop(app):
     with AuthClient(app) as client:
-        loops = {each.get("/loop").json()["loop"] for each in (client, client.tab(), client.another_browser())}
-        assert 1 == len(loops)
-        assert threading.current_thread() is threading.main_thread()
+        assert 1 == len({each.get("/loop").json()["loop"] for each in (client, client.tab(), client.another_browser())})
 
 
 async def test_the_lifespan_runs_once_and_its_state_is_there(still):
@@ -341,14 +339,14 @@ def test_an_app_that_fails_to_start_or_to_end_says_so(still, when):
         raise LookupError("no database")
 
     with guarded(bare_app(lifespan=lifespan), redis=still.url) as app:
-        before = threading.active_count()
+        before = set(threading.enumerate())
         client, says = AuthClient(app), rf"(?s)lifespan\.{when}: .*no database"
         if when == "shutdown":
             client.__enter__()
             assert 401 == client.get("/me").status_code
         with pytest.raises(RuntimeError, match=says):
             client.__enter__() if when == "startup" else client.close()
-        assert before == threading.active_count()
+        assert set() == set(threading.enumerate()) - before
 
 
 def test_a_bare_app_without_a_lifespan_runs(still):
@@ -395,11 +393,11 @@ def test_without_with_it_says_how_to_write_it(app):
 
 
 def test_nothing_is_left_running_when_the_block_ends(app):
-    threads = threading.active_count()
+    before = set(threading.enumerate())
     with AuthClient(app) as client:
         client.post("/login")
-        assert threads < threading.active_count()
-    assert threads == threading.active_count()
+        assert set(threading.enumerate()) - before
+    assert set() == set(threading.enumerate()) - before
     with pytest.raises(RuntimeError, match="has been closed"):
         client.get("/me")
     with AuthClient(app) as client:  # the app can be run again

@@ -136,6 +136,11 @@ def test_without_a_redis_it_brings_one(guard, monkeypatch):
         client.ping()
 
 
+def test_an_embedded_one_is_not_named():
+    with pytest.raises(ConfigurationError, match="leave it out"), guarded(bare_app(), redis="embedded://"):
+        pass
+
+
 def test_the_redis_of_tests_can_be_named(still, monkeypatch):
     monkeypatch.setenv("TOKENGUARD_TEST_REDIS", still.url)
     with redis_for_tests() as url:

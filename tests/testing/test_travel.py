@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import redis
-from support.actors import Browser, Tab, Thief
+from support.actors import Browser, Tab
 from support.server import RedisServer
 from support.stage import Handlers, answer, carried, travelling
 from support.wire import Answer
@@ -106,12 +106,9 @@ async def test_a_superseded_token_is_answered_again_then_served_then_ends_the_se
     async with world(risk=RiskPolicy(linger_generations=0)) as here:
         tab = await here.logged_in()
         here.advance(901)
-        thief = Thief(tab.browser)
-        thief.tab.browser.agent = None
-        late = tab.browser.jar
-        found = [told(await tab.get())]
         old = Browser(here.app)
-        old.jar = late
+        old.jar = tab.browser.jar
+        found = [told(await tab.get())]
         found.append(told(await old.tab().ask()))  # nobody has used the successor yet
         found.append(told(await tab.get()))
         found.append(told(await old.tab().ask()))
