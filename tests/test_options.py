@@ -65,6 +65,9 @@ def test_the_defaults_are_those_of_the_design():
             trusted_origins=frozenset(),
             trusted_proxies=TrustedProxies.parse(()),
             reauthentication=Patterns.parse("reauthentication", ()),
+            sign_in=None,
+            step_up=None,
+            on_refusal=None,
             streams=MediaTypes(frozenset({b"text/event-stream"})),
             endpoints=None,
             fresh=300,
@@ -174,6 +177,10 @@ WRONG = [
     *[({"trusted_proxies": value}, "trusted_proxies") for value in (
         None, 7, "10.0.0.1", ["*"], ["proxy.example"], ["0.0.0.0/0"])],
     *[({"reauthentication": value}, "reauthentication") for value in NO_PATHS],
+    *[({option: value}, option) for option in ("sign_in", "step_up") for value in (
+        *NOT_TEXT[1:], False, "", "login", "//evil.example", "/\\evil.example", "https://app.example/login", "/a//b", "/a/../b",
+        "/login?next=/", "/login#a", "/a b", "/a%20b", "/é", "/login\n", "/*", "/{page}", "/login")],  # `/login` is not open
+    *[({"on_refusal": value}, "on_refusal") for value in (*NOT_TEXT[1:], False, "JSON", type, object())],
     *[({"streams": value}, "streams") for value in (
         None, 7, "text/event-stream", [7], ["text"], ["text/*"], ["text/html; charset=utf-8"], ["text/html\n"])],
     *[({"fresh": value}, "fresh") for value in (
@@ -250,7 +257,7 @@ def test_a_pattern_beside_or_around_the_endpoints_is_fine(option):
 
 # --- Unknown options
 
-LATER = ["sign_in", "on_refusal", "refresh_header", "issuer", "audience", "leeway", "on_event"]
+LATER = ["refresh_header", "issuer", "audience", "leeway", "on_event"]
 
 
 @pytest.mark.parametrize("option", LATER)

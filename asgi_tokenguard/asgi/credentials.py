@@ -101,6 +101,12 @@ def signs(scope: Scope, settings: Settings) -> Signs:
     )
 
 
+def names_root(scope: Scope) -> bool:
+    """Whether a client may have named the root path."""
+    # Daphne believes this header, whoever sends it: `/admin` with `/admin` as its root would be `/`.
+    return any(name == b"daphne-root-path" for name, _ in scope["headers"])
+
+
 def is_preflight(scope: Scope) -> bool:
     """Whether this is a CORS preflight, which carries no credentials by its nature (Fetch standard, section 3.3.2)."""
     if scope["method"] != "OPTIONS":

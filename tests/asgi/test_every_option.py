@@ -9,6 +9,7 @@ import warnings
 
 import pytest
 import redis.asyncio
+from starlette.responses import PlainTextResponse
 from support.actors import COOKIE, METADATA, OWN, Browser
 from support.apps import plain_app
 from support.forge import claims_of, digest_of, header_of
@@ -26,6 +27,7 @@ from asgi_tokenguard import (
     Place,
     RefreshCookie,
     RiskPolicy,
+    StepUpRequired,
     TokenGuard,
     TokenGuardMiddleware,
     get_auth,
@@ -430,6 +432,32 @@ async def reads_of_five(where, path):
     for _ in range(5):
         assert 200 == (await call(where.app, "GET", path, headers.items())).status
     return (where.commands() - before)["hget"]
+
+
+async def test_sign_in_is_where_a_document_without_a_session_is_sent(stage):
+    for options, expected in (({}, (401, None)), ({"sign_in": "/login"}, (303, "/login?next=/me"))):
+        async with stage(**options) as where:
+            result = await call(where.app, "GET", "/me", METADATA["page"].items())
+            assert expected == (result.status, result.get("location"))
+
+
+async def test_step_up_is_where_a_document_is_sent_whose_user_has_to_confirm(stage):
+    async def sensitive(scope, receive, send):
+        raise StepUpRequired(300)
+
+    paths = {"reauthentication": ["/confirm"]}
+    for options, expected in ((paths, (401, None)), (paths | {"step_up": "/confirm"}, (303, "/confirm?next=/email"))):
+        async with stage(**options) as where:
+            where.on("/email")(sensitive)
+            result = await (await where.logged_in()).get("/email", kind="page")
+            assert expected == (result.status, result.get("location"))
+
+
+async def test_on_refusal_is_how_an_app_words_a_refusal(stage):
+    for options, expected in (({}, b'{"detail"'), ({"on_refusal": lambda *_: PlainTextResponse("Who are you?")}, b"Who are y")):
+        async with stage(**options) as where:
+            result = await call(where.app, "GET", "/me")
+            assert (401, expected) == (result.status, result.body[:9])
 
 
 def test_no_option_is_left_out():
