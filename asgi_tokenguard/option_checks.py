@@ -18,6 +18,21 @@ _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 # Of the characters that no client and no proxy ever escapes (RFC 3986 section 2.3).
 _PAGE: Final = re.compile(r"/([A-Za-z0-9._~-]+/)*[A-Za-z0-9._~-]*", re.ASCII)
+# Where the refresh header may not be: what our other tokens have, and what a page of another site may set without a preflight
+# (Fetch standard, section 2.2.2, and what browsers write themselves).  That no page can send it is what proves a caller.
+_NO_REFRESH_HEADERS: Final = frozenset(
+    {
+        b"accept-language",
+        b"authorization",
+        b"content-language",
+        b"range",
+        b"referer",
+        b"user-agent",
+        b"x-fresh-token",
+        b"x-new-fresh-token",
+        b"x-new-refresh-token",
+    }
+)
 # Schemes of Authorization that people write alone.
 _SCHEMES: Final = frozenset({"bearer", "basic", "token", "jwt", "dpop"})
 # Names that mean something else to servers, proxies or us.
@@ -180,6 +195,16 @@ def header_name(option: str, value: object) -> str:
     if not isinstance(value, str) or not _FIELD_NAME.fullmatch(value) or _is_taken(value.lower()):
         raise ConfigurationError(option, f"{value!r} cannot carry a token", "use a header name such as 'X-Access-Token'")
     return value
+
+
+def refresh_header(value: object, *others: bytes) -> bytes | None:
+    """The name in lower case; *others* are those of the headers that carry access tokens."""
+    if value is None:
+        return None
+    name = header_name("refresh_header", value).lower().encode()
+    if name in others or name in _NO_REFRESH_HEADERS:
+        raise ConfigurationError("refresh_header", f"{value!r} has a meaning of its own", "write 'X-Refresh-Token'")
+    return name
 
 
 def _is_taken(name: str) -> bool:

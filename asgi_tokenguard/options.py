@@ -78,6 +78,12 @@ class GuardOptions(TypedDict, total=False):
     """Where the access token is read: a header and a scheme, or a header alone.  Default: `"Authorization: Bearer"`."""
     new_token_header: str
     """The response header that hands a new access token out.  Default: `"X-New-Access-Token"`."""
+    refresh_header: str
+    """
+    A header, `"X-Refresh-Token"`, in which native apps that keep no cookies carry the refresh token; never a browser.
+
+    New ones leave in `X-New-Refresh-Token`, for callers that have sent the header, be it empty.  Default: none, off.
+    """
     trusted_origins: Iterable[str]
     """Other origins that may send unsafe requests on the cookie and read tokens.  Default: none."""
     trusted_proxies: Iterable[str]
@@ -139,6 +145,7 @@ class Settings:
     access_header: bytes  # lower case
     access_scheme: str | None  # lower case; None: the header is the token
     new_token_header: bytes
+    refresh_header: bytes | None  # lower case
     trusted_origins: frozenset[str]
     trusted_proxies: TrustedProxies
     reauthentication: Patterns
@@ -170,6 +177,7 @@ def settle(options: Mapping[str, Any]) -> Settings:
     if options.get("redis") is None:
         raise ConfigurationError("redis", "it is missing or None", "pass redis='redis://localhost:6379/0'")
     access_header, access_scheme = checks.access_header(options.get("access_header", "Authorization: Bearer"))
+    new_token_header = checks.header_name("new_token_header", options.get("new_token_header", "X-New-Access-Token")).encode()
     paths, reauthentication = checks.paths(options), Patterns.parse("reauthentication", options.get("reauthentication", ()))
     patterns = {"public": paths.public, "optional": paths.optional, "reauthentication": reauthentication}
     endpoints = mount_point(options.get("endpoints"), patterns)
@@ -186,7 +194,8 @@ def settle(options: Mapping[str, Any]) -> Settings:
         cookie=checks.instance("cookie", options.get("cookie", RefreshCookie()), RefreshCookie),
         access_header=access_header,
         access_scheme=access_scheme,
-        new_token_header=checks.header_name("new_token_header", options.get("new_token_header", "X-New-Access-Token")).encode(),
+        new_token_header=new_token_header,
+        refresh_header=checks.refresh_header(options.get("refresh_header"), access_header, new_token_header.lower()),
         trusted_origins=checks.origins(options.get("trusted_origins", ())),
         trusted_proxies=TrustedProxies.parse(options.get("trusted_proxies", ())),
         reauthentication=reauthentication,

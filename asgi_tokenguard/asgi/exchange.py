@@ -184,6 +184,7 @@ class Exchange:
         self._refuse_if_started()
         if not cross_site and not may_log_in(signs.method, where):
             raise CrossSiteRequest
+        brought.check(self._scope, self._engine)
         as_caller = login_caller(signs, where)
         if not as_caller.takes_cookie:
             raise CannotReceive
@@ -201,9 +202,10 @@ class Exchange:
         signs, where = brought.origin(self._scope, self._engine)
         self._refuse_if_started()
         access, refresh = brought.tokens(self._scope, self._engine)
-        # I1: a cookie alone does not log anybody out from another site; a signed token in the header proves the page.
-        page_is_proven = access is not None and (refresh is None or access.sid == refresh.sid)
-        if not may_ride_on_cookie(signs.method, where, proven=page_is_proven):
+        # I1: a cookie alone does not log anybody out from another site; a signed token in a header proves who asks.
+        by_header = refresh is not None and credentials.speaks_header(self._scope["headers"], self._engine.settings)
+        is_proven = by_header or (access is not None and (refresh is None or access.sid == refresh.sid))
+        if not may_ride_on_cookie(signs.method, where, proven=is_proven):
             if where is Provenance.UNSTATED and not brought.anything(self._scope, self._engine):
                 return  # a program without a session: nothing to end, and nothing to clear
             raise CrossSiteRequest
@@ -243,6 +245,7 @@ class Exchange:
         identity = presented_identity(self._auth)
         if subject != identity.subject:
             raise SubjectMismatch
+        brought.check(self._scope, self._engine)
         signs, where = brought.origin(self._scope, self._engine)
         as_caller = login_caller(signs, where)
         if not as_caller.takes_cookie:

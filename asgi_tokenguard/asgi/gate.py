@@ -208,6 +208,7 @@ def _facts(
         caller=caller(signs, where),
         same_session=same_session,
         other_subject=other_subject,
+        by_header=credentials.speaks_header(scope["headers"], engine.settings),
     )
 
 

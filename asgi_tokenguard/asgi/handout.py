@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asgi_tokenguard.asgi import brought
+from asgi_tokenguard.asgi import brought, credentials
 from asgi_tokenguard.core.callers import Kind, Provenance, kind
 
 if TYPE_CHECKING:
@@ -19,18 +19,25 @@ if TYPE_CHECKING:
 def headers(delivery: Delivery, leaving: Handout, scope: Scope, engine: Engine) -> Headers:
     """The headers that carry what of *delivery* is *leaving*."""
     settings, added = engine.settings, []
+    signs, where = brought.origin(scope, engine)
+    # For programs that keep no cookies.  Never for a page: its scripts, and whoever gets one in, must not read it.
+    is_program = where is Provenance.UNSTATED and kind(signs) is Kind.BARE
+    in_header = is_program and credentials.speaks_header(scope["headers"], settings)
     if leaving.token:
         name = settings.new_token_header
         added.append((name.lower(), engine.access_token(delivery).encode()))
         added.append((b"access-control-expose-headers", name))
     if leaving.cookie:
         token, max_age = engine.refresh_token(delivery)
-        added.append((b"set-cookie", settings.cookie.carry(token, max_age).encode()))
+        # One or the other: a client that put its cookies in a jar by itself would send both next time, which are two (I4).
+        if in_header:
+            added.append((b"x-new-refresh-token", token.encode()))
+        else:
+            added.append((b"set-cookie", settings.cookie.carry(token, max_age).encode()))
     if leaving.fresh:
         proof = engine.fresh_token(delivery)
-        added.append((b"set-cookie", settings.cookie.carry_fresh(proof, settings.fresh).encode()))
-        # For programs that keep no cookies.  Never for a page: its scripts, and whoever gets one in, must not read it.
-        signs, where = brought.origin(scope, engine)
-        if where is Provenance.UNSTATED and kind(signs) is Kind.BARE:
+        if not in_header:
+            added.append((b"set-cookie", settings.cookie.carry_fresh(proof, settings.fresh).encode()))
+        if is_program:
             added.append((b"x-new-fresh-token", proof.encode()))
     return added

@@ -249,6 +249,17 @@ async def test_new_token_header_is_where_it_is_handed_out(stage):
             assert name == result.get("access-control-expose-headers").lower()
 
 
+async def test_refresh_header_is_where_native_apps_carry_the_refresh_token(stage):
+    for options, expected in (({}, (None, 401)), ({"refresh_header": "X-Refresh-Token"}, ("x-new-refresh-token", 200))):
+        async with stage(**options) as where:
+            login = await log_in(where, **{"x-refresh-token": ""})
+            token = login.get("x-new-refresh-token") or login.cookie()
+            used = await call(where.app, "GET", "/me", [("x-refresh-token", token)])
+            name = next((name for name, _ in login.headers if name == "x-new-refresh-token"), None)
+            assert expected == (name, used.status)
+            assert (name is None) == (login.cookie() is not None)
+
+
 async def test_trusted_origins_may_send_on_the_cookie_and_read_tokens(stage):
     says = METADATA["cross-fetch"] | {"origin": "https://admin.example"}
     async with stage() as closed, stage(trusted_origins=["HTTPS://admin.example:443"]) as opened:
