@@ -54,6 +54,7 @@ class UserMiddleware(AuthenticationMiddleware):  # type: ignore[misc]
             return None
         found = async_to_sync(answers.in_app)(request, error)  # Django calls this in a thread
         response = HttpResponse(found.body, status=found.status, content_type=found.media_type)
+        response.headers["content-length"] = str(len(found.body))
         for name, value in found.other_headers:
             response.headers[name] = value
         return response
