@@ -4,6 +4,7 @@ Login sessions for any ASGI app: revocable at once, rotating by themselves, chea
     app = TokenGuardMiddleware(app, secret=SECRET, redis="redis://localhost:6379/0", public=["/login"])
 """
 
+from asgi_tokenguard.asgi.sign_in import next_path
 from asgi_tokenguard.auth import Auth, get_auth
 from asgi_tokenguard.core.address import client_address
 from asgi_tokenguard.core.cookie import InsecureCookieWarning, RefreshCookie
@@ -81,4 +82,5 @@ __all__ = [
     "Verdict",
     "client_address",
     "get_auth",
+    "next_path",
 ]

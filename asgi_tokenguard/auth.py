@@ -15,7 +15,7 @@ from asgi_tokenguard.store.answers import Whose
 if TYPE_CHECKING:
     from asgi_tokenguard.core.endings import Ending
     from asgi_tokenguard.core.sessions import Session
-    from asgi_tokenguard.errors import StepUpRequired
+    from asgi_tokenguard.errors import Refusal, StepUpRequired
     from asgi_tokenguard.parcels import Identity
 
 SCOPE_KEY: Final = "asgi_tokenguard"
@@ -42,6 +42,8 @@ class Carrier(Protocol):
     def step_up(self, reason: str) -> StepUpRequired: ...
 
     async def ended(self) -> Code | None: ...
+
+    async def answered(self, refusal: Refusal) -> Any: ...  # what a refusal becomes; of asgi/responses.py
 
 
 class User(BaseUser):
@@ -259,6 +261,11 @@ def carrier_of_known(scope: Mapping[str, Any]) -> Carrier | None:
     """Who carries for a request that somebody has entered and found to be of a session; None before that."""
     auth = scope.get(SCOPE_KEY)
     return auth._carrier if isinstance(auth, Auth) and auth._identity is not None else None  # noqa: SLF001 (the same file)
+
+
+def carrier_behind(auth: Auth) -> Carrier:
+    """The exchange of a request."""
+    return auth._carrier  # noqa: SLF001 (the same file)
 
 
 def enter(scope: MutableMapping[str, Any], carrier: Carrier, identity: Identity | None, pending: str | None = None) -> Auth:

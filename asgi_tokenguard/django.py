@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth import get_backends, get_user_model
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser
@@ -19,7 +19,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.utils.functional import SimpleLazyObject
 
-from asgi_tokenguard.asgi.responses import body_of, headers_of
+from asgi_tokenguard.asgi import answers
 from asgi_tokenguard.auth import get_auth
 from asgi_tokenguard.errors import Refusal
 
@@ -44,7 +44,7 @@ class UserMiddleware(AuthenticationMiddleware):  # type: ignore[misc]
         request.auser = partial(sync_to_async(self._user), request)
         return self.get_response(request)
 
-    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:  # noqa: ARG002 (Django's hook)
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """
         Answer a `Refusal` that a view has raised.
 
@@ -52,9 +52,12 @@ class UserMiddleware(AuthenticationMiddleware):  # type: ignore[misc]
         """
         if not isinstance(error, Refusal):
             return None
-        return HttpResponse(
-            body_of(error), status=error.status_code, content_type="application/json", headers=headers_of(error)
-        )
+        found = async_to_sync(answers.in_app)(request, error)  # Django calls this in a thread
+        response = HttpResponse(found.body, status=found.status, content_type=found.media_type)
+        response.headers["content-length"] = str(len(found.body))
+        for name, value in found.other_headers:
+            response.headers[name] = value
+        return response
 
     def get_user(self, subject: str) -> Any | None:
         """

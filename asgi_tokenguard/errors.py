@@ -14,6 +14,7 @@ TokenGuardError
     ├── StepUpRequired       401  the user has to prove who they are once more (RFC 9470)
     ├── CrossSiteRequest     403  a cookie alone does not carry this across sites (I1)
     ├── CannotReceive        403  this caller could not receive what login() hands out (I12)
+    ├── NotForPages          403  a browser has sent the header in which native apps carry refresh tokens
     ├── InsufficientScope    403  the session has not all the scopes that this needs (RFC 6750)
     ├── SubjectMismatch      403  another user was confirmed than the session's
     ├── NoSuchSession        404  the user has no live session of that id
@@ -59,6 +60,7 @@ class Code(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     INVALID_QUERY = "invalid_query"
     INSUFFICIENT_SCOPE = "insufficient_scope"
+    NOT_FOR_PAGES = "not_for_pages"
 
 
 DETAIL: Final = {
@@ -88,6 +90,8 @@ DETAIL: Final = {
     Code.INVALID_QUERY: "The endpoint does not take this query, so nothing was ended: DELETE sessions/ID takes none, and "
     "DELETE sessions?others ends all sessions but this one.",
     Code.INSUFFICIENT_SCOPE: "The session has not all the scopes that this needs.",
+    Code.NOT_FOR_PAGES: "The refresh header is for native apps; this request has Origin or Fetch Metadata, so it is a "
+    "browser's, which has the cookie.",
 }
 
 
@@ -217,6 +221,15 @@ class CannotReceive(Refusal):
     status = 403
 
     def __init__(self, code: Code = Code.CANNOT_RECEIVE) -> None:
+        super().__init__(code)
+
+
+class NotForPages(Refusal):
+    """A refresh token stood in the header of native apps, or one was asked for there, by what browsers send."""
+
+    status = 403
+
+    def __init__(self, code: Code = Code.NOT_FOR_PAGES) -> None:
         super().__init__(code)
 
 

@@ -14,13 +14,13 @@ it has rewritten them.
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from litestar import MediaType, Request, Response
+from litestar import Request, Response
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin
 
-from asgi_tokenguard.asgi.responses import body_of, headers_of
+from asgi_tokenguard.asgi import answers, responses
 from asgi_tokenguard.auth import get_auth
 from asgi_tokenguard.errors import Refusal
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
     from litestar.handlers import BaseRouteHandler
     from litestar.openapi import OpenAPIConfig
-    from litestar.types import Guard
+    from litestar.types import Guard, Receive, Scope, Send
 
     Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -54,7 +54,22 @@ class TokenGuardPlugin(InitPlugin):
 
 def answer_refusal(_request: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
     """An exception handler: the answer of *refusal*."""
-    return Response(body_of(refusal), status_code=refusal.status_code, headers=headers_of(refusal), media_type=MediaType.JSON)
+    return _Answer(refusal)
+
+
+class _Answer(Response[bytes]):
+    """Made while it is sent, since an app's own answer may be awaited and Litestar's exception handlers are not async."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(b"", status_code=refusal.status_code)
+        self._refusal = refusal
+
+    def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **_: Any) -> Any:  # noqa: ARG002 (it is as it is called)
+        async def send_it(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 (Litestar names them)
+            found = await answers.in_app(request, self._refusal)
+            await responses.send_whole(found, cast("Any", send))  # its types of ASGI are Litestar's
+
+        return send_it
 
 
 async def requires_session(connection: Connection, _handler: BaseRouteHandler) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from asgi_tokenguard.core.callers import normal_origin
-from asgi_tokenguard.core.paths import Paths, Patterns
+from asgi_tokenguard.core.paths import Openness, Paths, Patterns, is_odd
 from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.keys import Key, KeySet
 
@@ -16,6 +16,23 @@ T = TypeVar("T")
 
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
+# Of the characters that no client and no proxy ever escapes (RFC 3986 section 2.3).
+_PAGE: Final = re.compile(r"/([A-Za-z0-9._~-]+/)*[A-Za-z0-9._~-]*", re.ASCII)
+# Where the refresh header may not be: what our other tokens have, and what a page of another site may set without a preflight
+# (Fetch standard, section 2.2.2, and what browsers write themselves).  That no page can send it is what proves a caller.
+_NO_REFRESH_HEADERS: Final = frozenset(
+    {
+        b"accept-language",
+        b"authorization",
+        b"content-language",
+        b"range",
+        b"referer",
+        b"user-agent",
+        b"x-fresh-token",
+        b"x-new-fresh-token",
+        b"x-new-refresh-token",
+    }
+)
 # Schemes of Authorization that people write alone.
 _SCHEMES: Final = frozenset({"bearer", "basic", "token", "jwt", "dpop"})
 # Names that mean something else to servers, proxies or us.
@@ -120,6 +137,42 @@ def strict(value: object) -> Patterns | None:
     return patterns if patterns.exact or patterns.prefixes else None
 
 
+def sign_in(value: object, paths: Paths, endpoints: str | None) -> str | None:
+    if value is None:
+        return None
+    page = _page("sign_in", value, endpoints)
+    # Else whoever is sent there would be sent there.
+    if paths.openness(page) is not Openness.PUBLIC:
+        raise ConfigurationError("sign_in", f"{page!r} is not public", f"name it in public=[{page!r}, ...]")
+    return page
+
+
+def step_up(value: object, reauthentication: Patterns, paths: Paths, endpoints: str | None) -> str | None:
+    if value is None:
+        return None
+    page = _page("step_up", value, endpoints)
+    if not reauthentication.opens(page, None, ""):
+        remedy = f"name it in reauthentication=[{page!r}, ...]"
+        raise ConfigurationError("step_up", f"{page!r} lets in nobody who has to prove who they are", remedy)
+    if paths.openness(page) is Openness.PUBLIC:
+        raise ConfigurationError("step_up", f"{page!r} is public, where nobody is known", "take it out of public")
+    return page
+
+
+def _page(option: str, value: object, endpoints: str | None) -> str:
+    if not isinstance(value, str) or not _PAGE.fullmatch(value) or is_odd(value, None):
+        raise ConfigurationError(option, f"{value!r} is no path of a page", "write '/login', without host and query")
+    if endpoints is not None and value.startswith(endpoints):
+        raise ConfigurationError(option, f"{value!r} lies below endpoints, where the app is never reached", "move it")
+    return value
+
+
+def on_refusal(value: Any) -> Any:
+    if value is not None and (isinstance(value, type) or not callable(value)):
+        raise ConfigurationError("on_refusal", f"a {type(value).__name__} was given", "pass a function (scope, refusal)")
+    return value
+
+
 def boolean(option: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise ConfigurationError(option, f"{value!r} is no boolean", "write True or False")
@@ -142,6 +195,16 @@ def header_name(option: str, value: object) -> str:
     if not isinstance(value, str) or not _FIELD_NAME.fullmatch(value) or _is_taken(value.lower()):
         raise ConfigurationError(option, f"{value!r} cannot carry a token", "use a header name such as 'X-Access-Token'")
     return value
+
+
+def refresh_header(value: object, *others: bytes) -> bytes | None:
+    """The name in lower case; *others* are those of the headers that carry access tokens."""
+    if value is None:
+        return None
+    name = header_name("refresh_header", value).lower().encode()
+    if name in others or name in _NO_REFRESH_HEADERS:
+        raise ConfigurationError("refresh_header", f"{value!r} has a meaning of its own", "write 'X-Refresh-Token'")
+    return name
 
 
 def _is_taken(name: str) -> bool:

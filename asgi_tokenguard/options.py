@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, Required, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Required, TypeAlias, TypedDict
 
 from asgi_tokenguard import option_checks as checks
 from asgi_tokenguard.core.address import TrustedProxies
@@ -21,7 +21,10 @@ from asgi_tokenguard.keys import KeySet
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
+    from starlette.responses import Response
+    from starlette.types import Scope
 
+    from asgi_tokenguard.errors import Refusal
     from asgi_tokenguard.events.mirror import Mirror
     from asgi_tokenguard.geo import Locator
 
@@ -32,6 +35,9 @@ FRESH: Final = 300
 MAX_SESSIONS: Final = 100
 # A second passes between a click on "log out everywhere" and the next look at the other screen.
 STALENESS: Final = 1.0
+
+
+OnRefusal: TypeAlias = "Callable[[Scope, Refusal], Response | Awaitable[Response | None] | None]"
 
 
 class GuardOptions(TypedDict, total=False):
@@ -72,12 +78,36 @@ class GuardOptions(TypedDict, total=False):
     """Where the access token is read: a header and a scheme, or a header alone.  Default: `"Authorization: Bearer"`."""
     new_token_header: str
     """The response header that hands a new access token out.  Default: `"X-New-Access-Token"`."""
+    refresh_header: str
+    """
+    A header, `"X-Refresh-Token"`, in which native apps that keep no cookies carry the refresh token; never a browser.
+
+    New ones leave in `X-New-Refresh-Token`, for callers that have sent the header, be it empty.  Default: none, off.
+    """
     trusted_origins: Iterable[str]
     """Other origins that may send unsafe requests on the cookie and read tokens.  Default: none."""
     trusted_proxies: Iterable[str]
     """Addresses, networks or `"unix"` whose forwarded headers count.  Default: none."""
     reauthentication: Iterable[str]
     """Paths that a caller of whom step-up is demanded may still reach: where the password is asked for.  Default: none."""
+    sign_in: str
+    """
+    The page where users sign in, one of the *public* paths: documents without a session are sent there (303), with `next=`.
+
+    Default: none, they are answered 401 as everybody.
+    """
+    step_up: str
+    """
+    The page where a user's password is asked for once more, one of the *reauthentication* paths: documents are sent there.
+
+    Default: *sign_in*.
+    """
+    on_refusal: OnRefusal
+    """
+    A callable `(scope, refusal) -> Response`, plain or async, for the app's own answers; None of it means ours.
+
+    Status and challenge stay the refusal's.  Default: none, refusals are JSON.
+    """
     streams: Iterable[str]
     """
     Media types of responses that end with their session: `["text/event-stream"]`, or `["*/*"]` for downloads as well.
@@ -115,9 +145,13 @@ class Settings:
     access_header: bytes  # lower case
     access_scheme: str | None  # lower case; None: the header is the token
     new_token_header: bytes
+    refresh_header: bytes | None  # lower case
     trusted_origins: frozenset[str]
     trusted_proxies: TrustedProxies
     reauthentication: Patterns
+    sign_in: str | None
+    step_up: str | None
+    on_refusal: OnRefusal | None
     streams: MediaTypes
     endpoints: str | None  # with its slash: "/auth/"
     fresh: int  # seconds
@@ -143,8 +177,10 @@ def settle(options: Mapping[str, Any]) -> Settings:
     if options.get("redis") is None:
         raise ConfigurationError("redis", "it is missing or None", "pass redis='redis://localhost:6379/0'")
     access_header, access_scheme = checks.access_header(options.get("access_header", "Authorization: Bearer"))
+    new_token_header = checks.header_name("new_token_header", options.get("new_token_header", "X-New-Access-Token")).encode()
     paths, reauthentication = checks.paths(options), Patterns.parse("reauthentication", options.get("reauthentication", ()))
     patterns = {"public": paths.public, "optional": paths.optional, "reauthentication": reauthentication}
+    endpoints = mount_point(options.get("endpoints"), patterns)
     return Settings(
         keys=checks.keys(options),
         redis=options["redis"],
@@ -158,12 +194,16 @@ def settle(options: Mapping[str, Any]) -> Settings:
         cookie=checks.instance("cookie", options.get("cookie", RefreshCookie()), RefreshCookie),
         access_header=access_header,
         access_scheme=access_scheme,
-        new_token_header=checks.header_name("new_token_header", options.get("new_token_header", "X-New-Access-Token")).encode(),
+        new_token_header=new_token_header,
+        refresh_header=checks.refresh_header(options.get("refresh_header"), access_header, new_token_header.lower()),
         trusted_origins=checks.origins(options.get("trusted_origins", ())),
         trusted_proxies=TrustedProxies.parse(options.get("trusted_proxies", ())),
         reauthentication=reauthentication,
+        sign_in=checks.sign_in(options.get("sign_in"), paths, endpoints),
+        step_up=checks.step_up(options.get("step_up"), reauthentication, paths, endpoints),
+        on_refusal=checks.on_refusal(options.get("on_refusal")),
         streams=MediaTypes.parse("streams", options.get("streams", ("text/event-stream",))),
-        endpoints=mount_point(options.get("endpoints"), patterns),
+        endpoints=endpoints,
         fresh=checks.fresh(options.get("fresh", FRESH)),
         max_sessions=checks.max_sessions(options.get("max_sessions", MAX_SESSIONS)),
         locator=checks.protocol("locator", options.get("locator"), ("locate", "aclose"), "FixedLocator({...})"),

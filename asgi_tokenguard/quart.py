@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 
 from quart import Response, current_app, request
 
-from asgi_tokenguard.asgi.responses import body_of, headers_of
+from asgi_tokenguard.asgi import answers
 from asgi_tokenguard.auth import get_auth
 from asgi_tokenguard.errors import Refusal
 from asgi_tokenguard.middleware import TokenGuardMiddleware
@@ -53,7 +53,11 @@ def install(app: Quart, guard: TokenGuard | None = None, **options: Any) -> None
 
 async def answer_refusal(refusal: Refusal) -> Response:
     """An error handler: the answer of *refusal*, which is a 500 to Quart else."""
-    return Response(body_of(refusal), refusal.status_code, headers_of(refusal), mimetype="application/json")
+    found = await answers.in_app(request, refusal)
+    response = Response(found.body, found.status, content_type=found.media_type)
+    for name, value in found.other_headers:
+        response.headers.add(name, value)
+    return response
 
 
 def requires_session(view: View) -> AsyncView:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
 from starlette.responses import Response
 
-from asgi_tokenguard.asgi.responses import body_of, headers_of
+from asgi_tokenguard.asgi import answers
 from asgi_tokenguard.errors import Refusal
 from asgi_tokenguard.middleware import TokenGuardMiddleware
 
@@ -44,8 +44,11 @@ def install(app: Starlette, guard: TokenGuard | None = None, **options: Any) -> 
     app.add_middleware(TokenGuardMiddleware, guard=checked)  # type: ignore[call-arg]  # beside a guard stands no `redis`
 
 
-async def answer_refusal(request: Request, error: Exception) -> Response:  # noqa: ARG001 (as Starlette calls handlers)
+async def answer_refusal(request: Request, error: Exception) -> Response:
     """An exception handler: the answer of the `Refusal` *error*.  Apps that are mounted in another one need it themselves."""
     if not isinstance(error, Refusal):
         raise error
-    return Response(body_of(error), error.status_code, headers_of(error), "application/json")
+    found = await answers.in_app(request, error)
+    response = Response(found.body, found.status)
+    response.raw_headers = found.headers
+    return response

@@ -24,6 +24,7 @@ from asgi_tokenguard.errors import (
     MethodNotAllowed,
     NoSuchSession,
     NotAuthenticated,
+    NotForPages,
     NotFound,
     NotGuarded,
     Refusal,
@@ -125,6 +126,7 @@ ANSWERS = [
     (NoSuchSession(), 404, "no_such_session", None),
     (CrossSiteRequest(), 403, "cross_site_request", None),
     (CannotReceive(), 403, "cannot_receive", None),
+    (NotForPages(), 403, "not_for_pages", None),
     (NotFound(), 404, "not_found", None),
     (MethodNotAllowed("GET, HEAD"), 405, "method_not_allowed", {"Allow": "GET, HEAD"}),
     (InvalidQuery(), 400, "invalid_query", None),
@@ -172,6 +174,7 @@ def test_codes_are_never_renamed():
         "method_not_allowed",
         "invalid_query",
         "insufficient_scope",
+        "not_for_pages",
     ] == [code.value for code in Code]
 
 

@@ -64,9 +64,13 @@ def test_the_defaults_are_those_of_the_design():
             access_header=b"authorization",
             access_scheme="bearer",
             new_token_header=b"X-New-Access-Token",
+            refresh_header=None,
             trusted_origins=frozenset(),
             trusted_proxies=TrustedProxies.parse(()),
             reauthentication=Patterns.parse("reauthentication", ()),
+            sign_in=None,
+            step_up=None,
+            on_refusal=None,
             streams=MediaTypes(frozenset({b"text/event-stream"})),
             endpoints=None,
             fresh=300,
@@ -99,6 +103,8 @@ KEYS = KeySet([Key(SECRET, kid="old"), Key(SECRET, kid="new")])
         ("access_header", " X-Auth : Token ", "access_header", b"x-auth"),
         ("access_header", " X-Auth : Token ", "access_scheme", "token"),
         ("new_token_header", "X-Fresh", "new_token_header", b"X-Fresh"),
+        ("refresh_header", "X-Refresh-Token", "refresh_header", b"x-refresh-token"),
+        ("sign_in", None, "sign_in", None),
         ("trusted_origins", ["https://SPA.example:443"], "trusted_origins", frozenset({"https://spa.example"})),
         ("trusted_proxies", ["10.0.0.0/8", "unix"], "trusted_proxies", TrustedProxies.parse(["10.0.0.0/8", "unix"])),
         ("reauthentication", ["/confirm"], "reauthentication", Patterns.parse("x", ["/confirm"])),
@@ -174,11 +180,18 @@ WRONG = [
     *[({"new_token_header": value}, "new_token_header") for value in (
         *NOT_TEXT, *NO_HEADER, "X-Token: x", "X-Token:", "X-Token\n", " X-Token", "Cache-Control", "Sec-Fetch-Site",
         "Access-Control-Expose-Headers", "X-Token-Rotation", "WWW-Authenticate")],
+    *[({"refresh_header": value}, "refresh_header") for value in (
+        *NOT_TEXT[1:], *NO_HEADER, "X-Token: x", "Authorization", "authorization", "Accept-Language", "Range", "User-Agent",
+        "Referer", "Sec-Fetch-Site", "X-Fresh-Token", "X-New-Fresh-Token", "x-new-access-token", "X-New-Refresh-Token")],
     *[({"trusted_origins": value}, "trusted_origins") for value in (None, 7, True, "https://app.example", "", *[
         ["https://fine.example", origin] for origin in NO_ORIGIN])],
     *[({"trusted_proxies": value}, "trusted_proxies") for value in (
         None, 7, "10.0.0.1", ["*"], ["proxy.example"], ["0.0.0.0/0"])],
     *[({"reauthentication": value}, "reauthentication") for value in NO_PATHS],
+    *[({option: value}, option) for option in ("sign_in", "step_up") for value in (
+        *NOT_TEXT[1:], False, "", "login", "//evil.example", "/\\evil.example", "https://app.example/login", "/a//b", "/a/../b",
+        "/login?next=/", "/login#a", "/a b", "/a%20b", "/é", "/login\n", "/*", "/{page}", "/login")],  # `/login` is not open
+    *[({"on_refusal": value}, "on_refusal") for value in (*NOT_TEXT[1:], False, "JSON", type, object())],
     *[({"streams": value}, "streams") for value in (
         None, 7, "text/event-stream", [7], ["text"], ["text/*"], ["text/html; charset=utf-8"], ["text/html\n"])],
     *[({"fresh": value}, "fresh") for value in (
@@ -226,6 +239,8 @@ def test_keys_are_a_key_set(keys):
         ({"secret": SECRET}, "redis", "it is missing or None"),
         ({}, "redis", "it is missing or None"),
         ({"secret": None, "redis": URL}, "secret", "it is None"),
+        (GOOD | {"refresh_header": "X-A", "access_header": "x-a"}, "refresh_header", "'X-A' has a meaning of its own"),
+        (GOOD | {"refresh_header": "X-A", "new_token_header": "x-a"}, "refresh_header", "'X-A' has a meaning of its own"),
         ({"secret": SECRET, "redis": None}, "redis", "it is missing or None"),
         (GOOD | {"access_header": "Bearer"}, "access_header", "'Bearer' is a scheme"),
         (GOOD | {"public": ["/a"], "optional": ["/a"]}, "optional", "'/a' is public as well"),
@@ -255,7 +270,7 @@ def test_a_pattern_beside_or_around_the_endpoints_is_fine(option):
 
 # --- Unknown options
 
-LATER = ["sign_in", "on_refusal", "refresh_header", "issuer", "audience", "leeway", "on_event"]
+LATER = ["issuer", "audience", "leeway", "on_event"]
 
 
 @pytest.mark.parametrize("option", LATER)

@@ -31,6 +31,12 @@ def tokens(scope: Scope, engine: Engine) -> tuple[AccessClaims | None, RefreshCl
     )
 
 
+def check(scope: Scope, engine: Engine) -> None:
+    """Refuse whoever asks for tokens in the header for native apps and is none, or has a cookie as well."""
+    if credentials.speaks_header(scope["headers"], engine.settings):
+        credentials.refresh_token(scope["headers"], engine.settings)
+
+
 def anything(scope: Scope, engine: Engine) -> bool:
     """Whether there is anything in a token's place, genuine or not."""
     headers, settings = scope["headers"], engine.settings

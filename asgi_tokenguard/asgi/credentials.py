@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tokenguard.core.address import forwarded_scheme
 from asgi_tokenguard.core.callers import CONTRADICTION, Signs
-from asgi_tokenguard.errors import DuplicateCredentials
+from asgi_tokenguard.errors import DuplicateCredentials, NotForPages
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
 FRESH_HEADER: Final = b"x-fresh-token"
+_METADATA: Final = (b"sec-fetch-", b"sec-purpose")
 
 _SIGNS: Final = {
     b"host": "host",
@@ -61,12 +62,30 @@ def token_in(field: bytes, settings: Settings) -> str | None:
 
 
 def refresh_token(headers: RawHeaders, settings: Settings) -> str | None:
-    """The refresh cookie's value; raises `DuplicateCredentials` where the name is there twice, in one header or two."""
+    """
+    The refresh token of the cookie, or of the header for native apps.
+
+    Raises `DuplicateCredentials` where there is more than one, in one header or two, and `NotForPages` where a browser has
+    sent the header.
+    """
+    headers = list(headers)
     lines = [value.decode("latin-1") for name, value in headers if name == b"cookie"]
     values = settings.cookie.values(lines)
-    if len(values) > 1:
+    carried = [] if settings.refresh_header is None else [value for name, value in headers if name == settings.refresh_header]
+    if carried and any(name == b"origin" or name.startswith(_METADATA) for name, _ in headers):
+        raise NotForPages
+    # An empty header counts: it asks for a token.  In a browser without Fetch Metadata a script that has got into a page can
+    # send one, and would read in the answer what HttpOnly keeps from it; but the cookie comes along, and makes two.
+    if len(values) + len(carried) > 1:
         raise DuplicateCredentials
+    if carried:
+        return carried[0].decode("latin-1").strip(" ") or None
     return values[0] if values else None
+
+
+def speaks_header(headers: RawHeaders, settings: Settings) -> bool:
+    """Whether the caller uses the header for native apps, be it empty; whoever acts on it has called `refresh_token`."""
+    return settings.refresh_header is not None and any(name == settings.refresh_header for name, _ in headers)
 
 
 def fresh_token(headers: RawHeaders, settings: Settings) -> str | None:
@@ -99,6 +118,12 @@ def signs(scope: Scope, settings: Settings) -> Signs:
         over_tls=not {"https", "wss"}.isdisjoint({scope.get("scheme"), forwarded_scheme(scope, settings.trusted_proxies)}),
         **found,
     )
+
+
+def names_root(scope: Scope) -> bool:
+    """Whether a client may have named the root path."""
+    # Daphne believes this header, whoever sends it: `/admin` with `/admin` as its root would be `/`.
+    return any(name == b"daphne-root-path" for name, _ in scope["headers"])
 
 
 def is_preflight(scope: Scope) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from asgi_tokenguard.asgi import gate, responses
+from asgi_tokenguard.asgi import credentials, responses
 from asgi_tokenguard.asgi.openapi import Asked, Needs, Operation, describe
 from asgi_tokenguard.auth import Auth, get_auth
 from asgi_tokenguard.core.paths import Openness, below_root, is_misplaced, is_odd
@@ -165,6 +165,6 @@ def find(scope: Scope, settings: Settings) -> Endpoint:
     if sid != here and sid and "/" not in sid:
         here = ONE_SESSION
     raw = scope.get("raw_path")
-    clear = not (is_odd(path, raw) or is_misplaced(path, raw, root) or gate.chooses_root(scope))
+    clear = not (is_odd(path, raw) or is_misplaced(path, raw, root) or credentials.names_root(scope))
     methods = ROUTES.get(here, {}) if clear else {}
     return Endpoint(scope["method"], methods, Asked(settings, root, sid, scope.get("query_string", b"")))

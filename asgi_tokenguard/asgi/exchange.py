@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tokenguard import freshness
-from asgi_tokenguard.asgi import brought, credentials, endpoints, gate, order, responses
+from asgi_tokenguard.asgi import answers, brought, credentials, endpoints, gate, handout, order, responses
 from asgi_tokenguard.asgi.streams import Stream
 from asgi_tokenguard.auth import SCOPE_KEY, carrier_of_known, enter, follow, identity_behind, presented_identity
-from asgi_tokenguard.core.callers import Caller, Kind, Provenance, kind, login_caller
+from asgi_tokenguard.core.callers import Caller, Provenance, login_caller
 from asgi_tokenguard.core.decisions import may_log_in, may_ride_on_cookie, refusal_code
 from asgi_tokenguard.core.media_types import media_type
 from asgi_tokenguard.core.paths import Openness
@@ -37,15 +37,14 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from asgi_tokenguard.asgi.endpoints import Endpoint
+    from asgi_tokenguard.asgi.responses import Answered
     from asgi_tokenguard.auth import Auth
     from asgi_tokenguard.core.endings import Ending
-    from asgi_tokenguard.core.rotation import Handout
     from asgi_tokenguard.core.sessions import Session
     from asgi_tokenguard.engine import Engine
     from asgi_tokenguard.parcels import Delivery, Identity
 
 START: Final = "http.response.start"
-TARGETED_CACHE_CONTROL: Final = frozenset({b"cdn-cache-control", b"surrogate-control"})
 
 
 class Exchange:
@@ -87,7 +86,8 @@ class Exchange:
         try:
             admission = await self._admission(mounted)
         except Refusal as refusal:
-            await responses.answer(refusal, self._send)
+            self._auth = enter(self._scope, self, None)  # for the app's own answer
+            await self._answer(refusal)
             return
         self._delivery, self._pending = admission.delivery, admission.pending
         reason = None if admission.pending is None else admission.pending.reason
@@ -113,7 +113,7 @@ class Exchange:
         except Refusal as refusal:
             if self._started:
                 raise
-            await responses.answer(refusal, self.send)
+            await self._answer(refusal)
         except Exception:
             if self._stream is not None and self._stream.is_ended:
                 return  # whatever the app raises comes of that
@@ -137,6 +137,13 @@ class Exchange:
         self._send, self._scope = _nowhere, {**self._scope}
         self._scope.pop(SCOPE_KEY, None)
         del self._auth
+
+    async def answered(self, refusal: Refusal) -> Answered:
+        """What *refusal* becomes for the caller of this request."""
+        return await answers.answered(refusal, self._scope, self._engine.settings)
+
+    async def _answer(self, refusal: Refusal) -> None:
+        await responses.send_whole(await self.answered(refusal), self.send)
 
     def send(self, message: Message) -> Awaitable[None]:
         """The app's `send`: the response head is looked at, and whether more than one part follows."""
@@ -162,10 +169,9 @@ class Exchange:
         extra = await self._additions()
         if extra:
             headers = list(message.get("headers", ()))
-            if (b"cache-control", b"no-store") in headers:  # our own endpoints and refusals say it already
-                extra.remove((b"cache-control", b"no-store"))
-            # RFC 9213 section 2.1: a targeted field counts more than Cache-Control for the caches that know it.
-            extra += [(name, b"no-store") for name in {key.lower() for key, _ in headers} & TARGETED_CACHE_CONTROL]
+            if responses.NO_STORE in headers:  # our own endpoints and refusals say it already
+                extra.remove(responses.NO_STORE)
+            extra += [(name, b"no-store") for name in {key.lower() for key, _ in headers} & responses.TARGETED_CACHE_CONTROL]
             message = {**message, "headers": [*headers, *extra]}
         await self._send(message)
 
@@ -174,32 +180,14 @@ class Exchange:
         delivery = self._delivery
         cookie = self._engine.settings.cookie
         if delivery is not None:
-            added = self._handed_out(delivery, await self._engine.leaving(delivery))
+            added = handout.headers(delivery, await self._engine.leaving(delivery), self._scope, self._engine)
         elif self._clears:
             # The refresh cookie last: of two cleared in one answer, curl 7.88 keeps the first in its jar.
             added = [(b"set-cookie", cookie.carry_fresh("", 0).encode()), (b"set-cookie", cookie.clear().encode())]
         else:
             added = []
         if added:
-            added.append((b"cache-control", b"no-store"))
-        return added
-
-    def _handed_out(self, delivery: Delivery, leaving: Handout) -> list[tuple[bytes, bytes]]:
-        engine, added = self._engine, []
-        if leaving.token:
-            name = engine.settings.new_token_header
-            added.append((name.lower(), engine.access_token(delivery).encode()))
-            added.append((b"access-control-expose-headers", name))
-        if leaving.cookie:
-            token, max_age = engine.refresh_token(delivery)
-            added.append((b"set-cookie", engine.settings.cookie.carry(token, max_age).encode()))
-        if leaving.fresh:
-            proof = engine.fresh_token(delivery)
-            added.append((b"set-cookie", engine.settings.cookie.carry_fresh(proof, engine.settings.fresh).encode()))
-            # For programs that keep no cookies.  Never for a page: its scripts, and whoever gets one in, must not read it.
-            signs, where = brought.origin(self._scope, self._engine)
-            if where is Provenance.UNSTATED and kind(signs) is Kind.BARE:
-                added.append((b"x-new-fresh-token", proof.encode()))
+            added.append(responses.NO_STORE)
         return added
 
     async def login(self, subject: str, claims: Mapping[str, Any] | None, *, keep_session: bool, cross_site: bool) -> None:
@@ -207,6 +195,7 @@ class Exchange:
         self._refuse_if_started()
         if not cross_site and not may_log_in(signs.method, where):
             raise CrossSiteRequest
+        brought.check(self._scope, self._engine)
         as_caller = login_caller(signs, where)
         if not as_caller.takes_cookie:
             raise CannotReceive
@@ -224,9 +213,10 @@ class Exchange:
         signs, where = brought.origin(self._scope, self._engine)
         self._refuse_if_started()
         access, refresh = brought.tokens(self._scope, self._engine)
-        # I1: a cookie alone does not log anybody out from another site; a signed token in the header proves the page.
-        page_is_proven = access is not None and (refresh is None or access.sid == refresh.sid)
-        if not may_ride_on_cookie(signs.method, where, proven=page_is_proven):
+        # I1: a cookie alone does not log anybody out from another site; a signed token in a header proves who asks.
+        by_header = refresh is not None and credentials.speaks_header(self._scope["headers"], self._engine.settings)
+        is_proven = by_header or (access is not None and (refresh is None or access.sid == refresh.sid))
+        if not may_ride_on_cookie(signs.method, where, proven=is_proven):
             if where is Provenance.UNSTATED and not brought.anything(self._scope, self._engine):
                 return  # a program without a session: nothing to end, and nothing to clear
             raise CrossSiteRequest
@@ -266,6 +256,7 @@ class Exchange:
         identity = presented_identity(self._auth)
         if subject != identity.subject:
             raise SubjectMismatch
+        brought.check(self._scope, self._engine)
         signs, where = brought.origin(self._scope, self._engine)
         as_caller = login_caller(signs, where)
         if not as_caller.takes_cookie:

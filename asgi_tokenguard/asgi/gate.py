@@ -68,7 +68,7 @@ NOBODY = Admission()
 
 def openness(scope: Scope, engine: Engine) -> Openness:
     found = engine.settings.paths.openness(scope["path"], scope.get("raw_path"), scope.get("root_path", ""))
-    return engine.settings.paths.fallback if found is not Openness.REQUIRED and chooses_root(scope) else found
+    return engine.settings.paths.fallback if found is not Openness.REQUIRED and credentials.names_root(scope) else found
 
 
 def is_mounted(scope: Scope, engine: Engine) -> bool:
@@ -78,14 +78,16 @@ def is_mounted(scope: Scope, engine: Engine) -> bool:
         return False
     path = scope["path"]
     # Whichever root a client names, the path that it asked for is ours (and then opens nothing).
-    return below_root(path, scope.get("root_path", "")).startswith(prefix) or (path.startswith(prefix) and chooses_root(scope))
+    return below_root(path, scope.get("root_path", "")).startswith(prefix) or (
+        path.startswith(prefix) and credentials.names_root(scope)
+    )
 
 
 def takes_pending(scope: Scope, engine: Engine) -> bool:
     """Whether a caller of whom step-up is demanded may reach this path."""
     patterns = engine.settings.reauthentication
     opens = patterns.opens(scope["path"], scope.get("raw_path"), scope.get("root_path", ""))
-    return opens and not chooses_root(scope) and not is_mounted(scope, engine)
+    return opens and not credentials.names_root(scope) and not is_mounted(scope, engine)
 
 
 def asks_anew(scope: Scope, engine: Engine) -> bool:
@@ -94,13 +96,7 @@ def asks_anew(scope: Scope, engine: Engine) -> bool:
     if strict is None:
         return False
     matches = strict.may_match(scope["path"], scope.get("raw_path"), scope.get("root_path", ""))
-    return matches or chooses_root(scope)
-
-
-def chooses_root(scope: Scope) -> bool:
-    """Whether a client may have named the root path."""
-    # Daphne believes this header, whoever sends it: `/admin` with `/admin` as its root would be `/`.
-    return any(name == b"daphne-root-path" for name, _ in scope["headers"])
+    return matches or credentials.names_root(scope)
 
 
 def source(scope: Scope, engine: Engine, *, held: int | None = None) -> Source:
@@ -212,6 +208,7 @@ def _facts(
         caller=caller(signs, where),
         same_session=same_session,
         other_subject=other_subject,
+        by_header=credentials.speaks_header(scope["headers"], engine.settings),
     )
 
 

@@ -112,11 +112,11 @@ _ABOUT: Final = (
 
 def _operation(operation: Operation, settings: Settings) -> Json:
     responses: Json = {"204" if operation.answer is None else "200": _success(operation, settings)}
-    responses |= {str(status): _refusal(status, codes) for status, codes in sorted(_refusals(operation).items())}
+    responses |= {str(status): _refusal(status, codes) for status, codes in sorted(_refusals(operation, settings).items())}
     found: Json = {
         "operationId": operation.run.__name__,
         "summary": operation.summary,
-        "security": _security(operation),
+        "security": _security(operation, settings),
         "responses": responses,
     }
     parameters = []
@@ -128,10 +128,12 @@ def _operation(operation: Operation, settings: Settings) -> Json:
     return found | ({"parameters": parameters} if parameters else {})
 
 
-def _refusals(operation: Operation) -> Mapping[int, tuple[Code, ...]]:
+def _refusals(operation: Operation, settings: Settings) -> Mapping[int, tuple[Code, ...]]:
     brought = dict(_BROUGHT[operation.needs])
     if brought and operation.method not in READS:
         brought[403] = (Code.CROSS_SITE_REQUEST,)
+    if brought and settings.refresh_header is not None:
+        brought[403] = (*brought.get(403, ()), Code.NOT_FOR_PAGES)
     return brought | {status: brought.get(status, ()) + codes for status, codes in operation.refusals.items()}
 
 
@@ -158,9 +160,11 @@ def _refusal(status: int, codes: tuple[Code, ...]) -> Json:
     return found | ({"headers": {header: {"required": True, "schema": {"type": "string"}}}} if header else {})
 
 
-def _security(operation: Operation) -> list[Json]:
+def _security(operation: Operation, settings: Settings) -> list[Json]:
     """The alternatives, each a set of schemes; an empty one is for nobody."""
     ways: list[Json] = [{"access": []}, {"refresh": []}]
+    if settings.refresh_header is not None:
+        ways.append({"refreshHeader": []})
     match operation.needs:
         case Needs.NOTHING:
             return []
@@ -182,7 +186,14 @@ def _schemes(settings: Settings) -> Json:
     access: Json = {"type": "http", "scheme": scheme} | ({"bearerFormat": "JWT"} if scheme == "bearer" else {})
     if header != "authorization":
         access = key("header", header, f"`{scheme} TOKEN`" if scheme else "The access token.")
-    return {
+    native: Json = {}
+    if settings.refresh_header is not None:
+        native["refreshHeader"] = key(
+            "header",
+            settings.refresh_header.decode(),
+            "The same for native apps; new ones leave in `X-New-Refresh-Token`, which replaces the cookie.",
+        )
+    return native | {
         "access": access,
         "refresh": key("cookie", settings.cookie.name, "Set by a login, and again by each rotation."),
         "freshCookie": key("cookie", settings.cookie.fresh_name, "Set by a login and a re-authentication."),

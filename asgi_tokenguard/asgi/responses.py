@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from asgi_tokenguard.errors import Code, CrossSiteRequest, NotAuthenticated, Refusal
 
@@ -12,7 +12,28 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[bytes, bytes]]
 
+NO_STORE: Final = (b"cache-control", b"no-store")
+# RFC 9213 section 2.1: a targeted field counts more than Cache-Control for the caches that know it.
+TARGETED_CACHE_CONTROL: Final = frozenset({b"cdn-cache-control", b"surrogate-control"})
 _JSON: Final = b"application/json"
+
+
+class Answered(NamedTuple):
+    """A whole answer, for us and for the modules for frameworks alike."""
+
+    status: int
+    headers: Headers  # names in lower case
+    body: bytes
+
+    @property
+    def media_type(self) -> str | None:
+        return next((value.decode("latin-1") for name, value in self.headers if name == b"content-type"), None)
+
+    @property
+    def other_headers(self) -> list[tuple[str, str]]:
+        """Those that a framework does not write itself, as text."""
+        written = {b"content-type", b"content-length"}
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers if name not in written]
 
 
 def refusal_for(code: Code) -> Refusal:
@@ -20,42 +41,43 @@ def refusal_for(code: Code) -> Refusal:
     return CrossSiteRequest() if code is Code.CROSS_SITE_REQUEST else NotAuthenticated(code)
 
 
-def body_of(refusal: Refusal) -> bytes:
-    """The JSON that *refusal* is answered with, by us and by the modules for frameworks alike."""
-    return _dump({"detail": refusal.detail, "code": refusal.code.value})
+def challenge(refusal: Refusal) -> Headers:
+    """How to go on after *refusal*: its `WWW-Authenticate`, `Retry-After` or `Allow`."""
+    return [(name.lower().encode(), value.encode()) for name, value in (refusal.headers or {}).items()]
 
 
-def headers_of(refusal: Refusal) -> dict[str, str]:
-    """What stands beside that body in a framework's own response; the type is the framework's to say."""
-    return {"cache-control": "no-store", **{name.lower(): value for name, value in (refusal.headers or {}).items()}}
+def plain(refusal: Refusal) -> Answered:
+    """*refusal* as JSON."""
+    body = _dump({"detail": refusal.detail, "code": refusal.code.value})
+    return Answered(refusal.status_code, [*_head(_JSON, body), *challenge(refusal)], body)
 
 
-async def answer(refusal: Refusal, send: Send) -> None:
-    headers = [(name.lower().encode(), value.encode()) for name, value in (refusal.headers or {}).items()]
-    await _send(send, refusal.status_code, _JSON, body_of(refusal), headers)
+async def send_whole(answered: Answered, send: Send) -> None:
+    await send({"type": "http.response.start", "status": answered.status, "headers": answered.headers})
+    await send({"type": "http.response.body", "body": answered.body})
 
 
 async def document(value: Any, send: Send, *, head_only: bool) -> None:
     """A 200 with *value* as JSON; to HEAD without it, as not every server takes the body away."""
-    await _send(send, 200, _JSON, _dump(value), [], head_only=head_only)
+    body = _dump(value)
+    await send_whole(Answered(200, _head(_JSON, body), b"" if head_only else body), send)
 
 
 async def empty(send: Send, headers: Headers) -> None:
     """A 204, which has neither a type nor a length (RFC 9110 section 8.6)."""
-    await send({"type": "http.response.start", "status": 204, "headers": [(b"cache-control", b"no-store"), *headers]})
+    await send({"type": "http.response.start", "status": 204, "headers": [NO_STORE, *headers]})
     await send({"type": "http.response.body", "body": b""})
 
 
 async def server_error(send: Send) -> None:
     """A plain 500, as servers write it where an app has raised."""
-    await _send(send, 500, b"text/plain; charset=utf-8", b"Internal Server Error", [])
+    body = b"Internal Server Error"
+    await send_whole(Answered(500, _head(b"text/plain; charset=utf-8", body), body), send)
 
 
 def _dump(value: Any) -> bytes:
     return json.dumps(value).encode() + b"\n"  # for people with curl
 
 
-async def _send(send: Send, status: int, kind: bytes, body: bytes, headers: Headers, *, head_only: bool = False) -> None:
-    head = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": status, "headers": [*head, *headers]})
-    await send({"type": "http.response.body", "body": b"" if head_only else body})
+def _head(kind: bytes, body: bytes) -> Headers:
+    return [(b"content-type", kind), (b"content-length", str(len(body)).encode()), NO_STORE]

@@ -76,7 +76,7 @@ async def refuse(refusal: Refusal, scope: Scope, send: Send) -> None:
     async def deny(message: Message) -> None:
         await send({**message, "type": f"websocket.{message['type']}"})
 
-    await responses.answer(refusal, deny)
+    await responses.send_whole(responses.plain(refusal), deny)
 
 
 class Socket:

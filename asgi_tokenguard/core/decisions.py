@@ -40,7 +40,7 @@ class Cookie(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What one request shows; the last two compare its two tokens and are False where one is missing."""
+    """What one request shows; *same_session* and *other_subject* compare its two tokens, and are False where one is missing."""
 
     access: Access
     cookie: Cookie
@@ -50,6 +50,7 @@ class Facts:
     caller: Caller
     same_session: bool = False
     other_subject: bool = False
+    by_header: bool = False  # the refresh token came in the header for native apps, not in the cookie
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ def decide(facts: Facts) -> Decision:
     if facts.cookie is not Cookie.GENUINE:
         # Users cannot mend a bad cookie; where no login is needed it must not lock them out.
         return _unless_optional(facts, COOKIE_CODES[facts.cookie])
-    if not may_ride_on_cookie(facts.method, facts.provenance, proven=facts.same_session):
+    # A cross-site page cannot send the header for native apps, either.
+    if not may_ride_on_cookie(facts.method, facts.provenance, proven=facts.same_session or facts.by_header):
         return Reject(code=Code.CROSS_SITE_REQUEST)
     # Two users in one request: the table is asked whether the cookie is live, and nothing is rotated.
     return Rotate(caller=Caller.OTHER if facts.other_subject else facts.caller)

@@ -9,6 +9,7 @@ import warnings
 
 import pytest
 import redis.asyncio
+from starlette.responses import PlainTextResponse
 from support.actors import COOKIE, METADATA, OWN, Browser
 from support.apps import plain_app
 from support.forge import claims_of, digest_of, header_of
@@ -26,6 +27,7 @@ from asgi_tokenguard import (
     Place,
     RefreshCookie,
     RiskPolicy,
+    StepUpRequired,
     TokenGuard,
     TokenGuardMiddleware,
     get_auth,
@@ -247,6 +249,17 @@ async def test_new_token_header_is_where_it_is_handed_out(stage):
             assert name == result.get("access-control-expose-headers").lower()
 
 
+async def test_refresh_header_is_where_native_apps_carry_the_refresh_token(stage):
+    for options, expected in (({}, (None, 401)), ({"refresh_header": "X-Refresh-Token"}, ("x-new-refresh-token", 200))):
+        async with stage(**options) as where:
+            login = await log_in(where, **{"x-refresh-token": ""})
+            token = login.get("x-new-refresh-token") or login.cookie()
+            used = await call(where.app, "GET", "/me", [("x-refresh-token", token)])
+            name = next((name for name, _ in login.headers if name == "x-new-refresh-token"), None)
+            assert expected == (name, used.status)
+            assert (name is None) == (login.cookie() is not None)
+
+
 async def test_trusted_origins_may_send_on_the_cookie_and_read_tokens(stage):
     says = METADATA["cross-fetch"] | {"origin": "https://admin.example"}
     async with stage() as closed, stage(trusted_origins=["HTTPS://admin.example:443"]) as opened:
@@ -430,6 +443,32 @@ async def reads_of_five(where, path):
     for _ in range(5):
         assert 200 == (await call(where.app, "GET", path, headers.items())).status
     return (where.commands() - before)["hget"]
+
+
+async def test_sign_in_is_where_a_document_without_a_session_is_sent(stage):
+    for options, expected in (({}, (401, None)), ({"sign_in": "/login"}, (303, "/login?next=/me"))):
+        async with stage(**options) as where:
+            result = await call(where.app, "GET", "/me", METADATA["page"].items())
+            assert expected == (result.status, result.get("location"))
+
+
+async def test_step_up_is_where_a_document_is_sent_whose_user_has_to_confirm(stage):
+    async def sensitive(scope, receive, send):
+        raise StepUpRequired(300)
+
+    paths = {"reauthentication": ["/confirm"]}
+    for options, expected in ((paths, (401, None)), (paths | {"step_up": "/confirm"}, (303, "/confirm?next=/email"))):
+        async with stage(**options) as where:
+            where.on("/email")(sensitive)
+            result = await (await where.logged_in()).get("/email", kind="page")
+            assert expected == (result.status, result.get("location"))
+
+
+async def test_on_refusal_is_how_an_app_words_a_refusal(stage):
+    for options, expected in (({}, b'{"detail"'), ({"on_refusal": lambda *_: PlainTextResponse("Who are you?")}, b"Who are y")):
+        async with stage(**options) as where:
+            result = await call(where.app, "GET", "/me")
+            assert (401, expected) == (result.status, result.body[:9])
 
 
 def test_no_option_is_left_out():
