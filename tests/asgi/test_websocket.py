@@ -10,7 +10,8 @@ from starlette.websockets import WebSocket
 from support.sockets import PATIENCE, Peer, Room, bearer, cookie_of
 from support.stage import staged
 
-from asgi_tokenguard import Lifetimes, get_auth
+from asgi_tokenguard import Lifetimes, RiskPolicy, get_auth
+from asgi_tokenguard.core.risk import change_of_device
 from asgi_tokenguard.errors import NotGuarded, ResponseStarted, StepUpRequired
 
 ADA = {"subject": "user-1", "user": "user-1"}
@@ -133,6 +134,18 @@ async def test_what_does_not_count_is_refused_before_the_app_is_called(stage, ro
             assert (403, expected[1]) == await peer.refusal()
             assert [4401] == [message["code"] for message in peer.sent]
     assert not room.scopes
+
+
+async def test_a_doubted_cookie_opens_no_socket_where_the_password_may_be_asked_for(options, clock):
+    """There a request is served as of nobody with a name; a socket is no place to ask for a password."""
+    risk = RiskPolicy(rules=[change_of_device])
+    async with staged(options, clock, risk=risk, reauthentication=["/ws"]) as stage:
+        room = stage.on("/ws")(Room())
+        tab = await stage.expired()
+        headers = [*cookie_of(tab), ("user-agent", "another browser")]
+        async with opened(stage, headers) as peer:
+            assert (401, "step_up_required") == await peer.refusal()
+        assert not room.scopes
 
 
 async def test_a_token_in_the_query_is_not_read(stage, room):
