@@ -31,6 +31,12 @@ async def answer(send: Any, body: Any, status: int = 200) -> None:
     await send({"type": "http.response.body", "body": raw})
 
 
+def from_memory(scope: Any) -> bool:
+    """Whether the guard serves this token without asking Redis by now."""
+    fields = [value for name, value in scope["headers"] if name == b"authorization"]
+    return bool(fields) and guard.engine.liveness.known(fields[0]) is not None
+
+
 async def forever(send: Any, kind: bytes) -> None:
     head = [(b"content-type", kind), (b"x-worker", str(os.getpid()).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": head})
@@ -59,7 +65,8 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
         case "/download":
             await forever(send, b"application/zip")
         case _:
-            await answer(send, {"subject": auth.subject, "state": scope.get("state", {}).get("started")})
+            state = scope.get("state", {}).get("started")
+            await answer(send, {"subject": auth.subject, "state": state, "from_memory": from_memory(scope)})
 
 
 async def websocket(scope: Any, receive: Any, send: Any) -> None:

@@ -38,7 +38,7 @@ class Kind:
     denies: bool = True  # a handshake with status and body; others with a bare 403
     reasons: bool = True  # stand beside a close code
     lives: bool = True  # through a lifespan
-    quiet: bool = True  # at its end: Hypercorn logs connections that it cancels where Python is older than 3.12
+    quiet: bool = True  # at its end: Hypercorn cancels what is open, and logs what comes of that
 
     def __str__(self) -> str:
         return self.name
@@ -56,7 +56,7 @@ KINDS = [
         command=f"{UVICORN} --http httptools --ws websockets-sansio --workers 2",
         workers=2,
     ),
-    # HTTP/2 in the clear, which a client starts by prior knowledge; its WebSockets come over HTTP/1.1.
+    # HTTP/2 in the clear, which a client starts by prior knowledge; its WebSockets come within it.
     Kind(name="hypercorn-http2", command=HYPERCORN, http2=True, cuts=False, quiet=False),
     Kind(name="hypercorn-2", command=f"{HYPERCORN} --workers 2", workers=2, quiet=False),
     Kind(name="granian", command=GRANIAN),

@@ -66,8 +66,7 @@ def test_i4_two_tokens_are_refused_on_the_wire_too(visitor, page, user):
 
 
 def test_i10_what_one_worker_revokes_no_other_serves_after_the_bound(served, page, user):
-    here = page.get("/me").json()["worker"]  # twice, so that it is served from memory
-    assert here == page.get("/me").json()["worker"]
+    here = until(lambda: (answer := page.get("/me").json())["from_memory"] and answer["worker"] or None)
     with served.elsewhere(here) as other:
         other_worker = other.post(f"/revoke?user={user}").json()["worker"]
         revoked = time.monotonic()
@@ -152,5 +151,5 @@ def test_it_shuts_down_in_seconds_and_without_a_word_with_open_sockets(served, p
         served.stop()
         with pytest.raises(ConnectionClosed):
             socket.recv(PATIENCE)
-    assert served.kind.quiet is False or "Traceback" not in served.log, served.log
-    assert "asgi_tokenguard" not in served.log, served.log
+    for complaint in ("was destroyed but it is pending", "never retrieved", *["Traceback"] * served.kind.quiet):
+        assert complaint not in served.log, served.log
