@@ -17,7 +17,7 @@ import pytest
 from support.needs import missing, need_command
 
 # A busy machine runs them all at once.
-pytestmark = pytest.mark.timeout(330)
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(330)]
 ROOT = Path(__file__).parent.parent
 ROWS = {
     "overhead": (

@@ -25,6 +25,8 @@ from asgi_tokenguard import StoreUnavailable, TokenGuard, Tokens
 from asgi_tokenguard.store.keyspace import session_key
 from asgi_tokenguard.store.tracking import Channel
 
+pytestmark = pytest.mark.thorough
+
 STALENESS = 0.4
 # What a look at this process's own clock takes.
 TICK = 0.02

@@ -13,7 +13,11 @@ from servers.client import COOKIE, PATIENCE, Visitor
 from servers.fleet import KINDS, until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-pytestmark = [pytest.mark.parametrize("served", KINDS, ids=str, indirect=True, scope="function"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.parametrize("served", KINDS, ids=str, indirect=True, scope="function"),
+    pytest.mark.timeout(300),
+]
 
 STALENESS = 1.0  # the default
 numbers = itertools.count()

@@ -21,6 +21,8 @@ from asgi_tokenguard import NotAuthenticated, StoreUnavailable, TokenGuard, Toke
 from asgi_tokenguard.store.keyspace import session_key
 from asgi_tokenguard.store.primaries import primaries
 
+pytestmark = pytest.mark.thorough
+
 STALENESS = 0.5
 SECRET = "a secret of more than thirty-two bytes, for tests only"
 KEY = session_key("tg", "user-1")

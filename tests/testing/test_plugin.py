@@ -15,6 +15,8 @@ import pytest
 import asgi_tokenguard
 from asgi_tokenguard import testing
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parent.parent.parent
 PLUGIN = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["pytest11"]
 # Each block of the page comes after the name of its file.
