@@ -15,13 +15,11 @@ from contextlib import suppress
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
 
 from asgi_tokenguard.errors import Code, StoreUnavailable
+from asgi_tokenguard.loops import PerLoop
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from asgi_tokenguard.core.lifetimes import Lifetimes
     from asgi_tokenguard.parcels import Identity
     from asgi_tokenguard.store.cache import VerdictCache
@@ -72,7 +70,7 @@ class Vigil:
         self._caches = caches
         self._lifetimes = lifetimes
         self._staleness = staleness
-        self._watches: WeakKeyDictionary[AbstractEventLoop, Watch] = WeakKeyDictionary()
+        self._watches: PerLoop[Watch] = PerLoop()
 
     def attend(self, identity: Identity, leave: Callable[[Farewell, Code | None], None], *, since: float) -> Guest:
         """
@@ -82,22 +80,21 @@ class Vigil:
         """
         now, key = self._store.clock.monotonic(), self._store.key_of(identity.subject)
         guest = Guest(identity, key, leave, until=since + self._staleness, too_old=now + self._lifetimes.socket)
-        loop = asyncio.get_running_loop()
-        watch = self._watches.get(loop)
-        if watch is None:
-            watch = self._watches[loop] = Watch(self._store, self._caches.here(), self._lifetimes.idle, self._staleness)
         self._caches.listen()
-        watch.add(guest)
+        self._watches.get(self._watch).add(guest)
         return guest
 
+    def _watch(self) -> Watch:
+        return Watch(self._store, self._caches.here(), self._lifetimes.idle, self._staleness)
+
     def dismiss(self, guest: Guest) -> None:
-        watch = self._watches.get(asyncio.get_running_loop())
+        watch = self._watches.found()
         if watch is not None:
             watch.remove(guest)
 
     async def aclose(self) -> None:
         """Stop to watch, and to listen, in this event loop; who is still there has to go."""
-        watch = self._watches.pop(asyncio.get_running_loop(), None)
+        watch = self._watches.pop()
         if watch is not None:
             await watch.aclose()
         await self._caches.aclose()

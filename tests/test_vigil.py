@@ -49,7 +49,7 @@ def attend(stage, identity):
 
 
 def watch_of(stage) -> Watch:
-    return stage.guard.engine.vigil._watches[asyncio.get_running_loop()]
+    return stage.guard.engine.vigil._watches.found()
 
 
 async def settled(stage, guest):

@@ -397,7 +397,7 @@ async def test_many_sockets_cost_no_polling(options, clock):
         peers = [await sockets.enter_async_context(opened(stage, bearer(tab))) for _ in range(1000)]
         for peer in peers:
             await peer.accepted()
-        (watch,) = stage.guard.engine.vigil._watches.values()
+        (watch,) = stage.guard.engine.vigil._watches.everywhere()
         async with asyncio.timeout(PATIENCE):
             while any(guest.is_changed or guest.until != float("inf") for guest in watch._all()):
                 await asyncio.sleep(0.05)
@@ -413,7 +413,7 @@ async def test_a_watched_socket_that_is_gone_is_not_watched_any_more(stage, room
     tab = await stage.logged_in()
     async with opened(stage, bearer(tab)) as peer:
         await peer.accepted()
-    watch = stage.guard.engine.vigil._watches[asyncio.get_running_loop()]
+    watch = stage.guard.engine.vigil._watches.found()
     assert not watch._guests
 
 

@@ -52,7 +52,7 @@ async def an_open_socket(app: TokenGuardMiddleware, user: str = "user-1") -> Asy
 
 async def known_for_good(app: TokenGuardMiddleware) -> None:
     """Wait until every open socket hangs on the channel."""
-    watch = app.guard.engine.vigil._watches[asyncio.get_running_loop()]
+    watch = app.guard.engine.vigil._watches.found()
     async with asyncio.timeout(20):
         while any(guest.is_changed or guest.until != float("inf") for guest in watch._all()):
             await asyncio.sleep(0.01)

@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from asgi_tokenguard.geo.loops import Flights, PerLoop
+from asgi_tokenguard.loops import Flights, PerLoop
 
 
 class Thing:
@@ -23,25 +23,43 @@ class Thing:
 
 
 async def hold(things: PerLoop[Thing]) -> Thing:
-    assert things.get() is things.get()
-    return things.get()
+    assert things.found() is None
+    thing = things.get(Thing)
+    assert thing is things.get(Thing) is things.found()
+    return thing
 
 
 def test_each_loop_has_its_own_and_ended_loops_are_forgotten():
-    things = PerLoop(Thing)
+    things = PerLoop()
     seen = {id(asyncio.run(hold(things)).loop) for _ in range(5)}
     gc.collect()
     assert seen
     assert 1 == Thing.alive
+    assert [] == things.everywhere()
+    gc.collect()
+    assert 0 == Thing.alive
 
 
-async def test_what_was_taken_away_is_made_anew():
-    things = PerLoop(Thing)
+def test_what_an_ended_loop_has_left_is_handed_on_once():
+    left = []
+    things = PerLoop(left.append)
+    first, second = asyncio.run(hold(things)), asyncio.run(hold(things))
+    assert [first] == left
+    assert [] == things.everywhere()
+    assert [first, second] == left
+
+
+async def test_what_was_taken_away_is_made_anew_and_no_ended_loops_affair():
+    left = []
+    things = PerLoop(left.append)
     assert things.pop() is None
-    first = things.get()
+    first = things.get(Thing)
     assert first is things.pop()
-    assert first is not things.get()
+    assert first is not things.get(Thing)
+    other = things.put(Thing())
+    assert [other] == things.everywhere()
     things.pop()
+    assert [] == left
 
 
 class Work:
