@@ -94,9 +94,12 @@ class Connector:
         # redis-py itself does so after a command that failed, but not after a pipeline, nor where we did not wait for the end.
         now = asyncio.get_running_loop().time()
         if isinstance(client, RedisCluster) and now - self._read_anew >= READ_ANEW_SECONDS:
-            self._read_anew = now
-            await read_topology(client, self._suspect)
-            self._is_doubtful = False
+            self._read_anew, self._is_doubtful = now, False  # before it is read: a doubt that comes meanwhile is a new one
+            try:
+                await read_topology(client, self._suspect)
+            except BaseException:  # given up by its request, too
+                self._is_doubtful = True
+                raise
 
     async def aclose(self) -> None:
         """Close what was opened for this loop; a later call of `client` opens it again."""
