@@ -74,8 +74,7 @@ class TokenGuard:
         settings = self.engine.settings
         async with AsyncExitStack() as closing:  # each is closed, whatever another one's end raises
             closing.push_async_callback(self.engine.store.aclose)
-            closing.push_async_callback(self.engine.liveness.aclose)
-            closing.push_async_callback(self.engine.vigil.aclose)
+            closing.push_async_callback(self.engine.vigil.aclose)  # and the channel, which the cache hears as well
             for opened in (settings.locator, settings.mirror):
                 if opened is not None:
                     closing.push_async_callback(opened.aclose)

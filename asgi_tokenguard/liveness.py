@@ -89,8 +89,3 @@ class Liveness:
     def tracking(self) -> Tracking:
         """How the running event loop hears of changes."""
         return Tracking.OFF if self._caches is None else self._caches.state
-
-    async def aclose(self) -> None:
-        """Stop to listen in this event loop."""
-        if self._caches is not None:
-            await self._caches.aclose()

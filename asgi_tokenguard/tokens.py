@@ -37,10 +37,9 @@ MAX_TOKEN: Final = 16_384
 _SEGMENTS: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 # RFC 4648 section 3.5: the last character of a segment must not carry stray bits, or one token would have many forms.
 _LAST: Final = {0: None, 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
-
-
+# The URL's alphabet and no padding are RFC 7515's; `a2b_base64` knows the other alphabet, and wants it padded.
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
-_PADDING: Final = (b"", b"===", b"==", b"=")
+_PADDING: Final = (b"", b"===", b"==", b"=")  # by the length's remainder of four; 1 is no length of base64, and raises
 
 
 class Kind(Enum):

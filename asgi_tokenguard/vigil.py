@@ -15,13 +15,11 @@ from contextlib import suppress
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
 
 from asgi_tokenguard.errors import Code, StoreUnavailable
+from asgi_tokenguard.loops import PerLoop
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from asgi_tokenguard.core.lifetimes import Lifetimes
     from asgi_tokenguard.parcels import Identity
     from asgi_tokenguard.store.cache import VerdictCache
@@ -72,7 +70,7 @@ class Vigil:
         self._caches = caches
         self._lifetimes = lifetimes
         self._staleness = staleness
-        self._watches: WeakKeyDictionary[AbstractEventLoop, Watch] = WeakKeyDictionary()
+        self._watches: PerLoop[Watch] = PerLoop()
 
     def attend(self, identity: Identity, leave: Callable[[Farewell, Code | None], None], *, since: float) -> Guest:
         """
@@ -82,25 +80,24 @@ class Vigil:
         """
         now, key = self._store.clock.monotonic(), self._store.key_of(identity.subject)
         guest = Guest(identity, key, leave, until=since + self._staleness, too_old=now + self._lifetimes.socket)
-        loop = asyncio.get_running_loop()
-        watch = self._watches.get(loop)
-        if watch is None:
-            watch = self._watches[loop] = Watch(self._store, self._caches.here(), self._lifetimes.idle, self._staleness)
         self._caches.listen()
-        watch.add(guest)
+        self._watches.get(self._watch).add(guest)
         return guest
 
+    def _watch(self) -> Watch:
+        return Watch(self._store, self._caches.here(), self._lifetimes.idle, self._staleness)
+
     def dismiss(self, guest: Guest) -> None:
-        watch = self._watches.get(asyncio.get_running_loop())
+        watch = self._watches.found()
         if watch is not None:
             watch.remove(guest)
 
     async def aclose(self) -> None:
-        """Stop to watch, and to listen, in this event loop."""
-        await self._caches.aclose()
-        watch = self._watches.pop(asyncio.get_running_loop(), None)
+        """Stop to watch, and to listen, in this event loop; who is still there has to go."""
+        watch = self._watches.pop()
         if watch is not None:
             await watch.aclose()
+        await self._caches.aclose()
 
 
 class Watch:
@@ -115,6 +112,7 @@ class Watch:
         self._guests: dict[bytes, set[Guest]] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._has_stalled = False  # in the last look
         cache.listener = self._changed
 
     def add(self, guest: Guest) -> None:
@@ -136,14 +134,17 @@ class Watch:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._dismiss_all()
 
     def _changed(self, key: bytes | None, trusted_until: float) -> None:
         """Hear that *key* has changed (None: any may have); what is not yet heard of came after the last lease that was."""
-        for guest in self._all() if key is None else self._guests.get(key, ()):
+        concerned = self._all() if key is None else self._guests.get(key, ())
+        for guest in concerned:
             if guest.until == inf:
                 guest.until = trusted_until
             guest.is_changed = True
-        self._wake.set()
+        if concerned:  # most changes in Redis are of users who have no connection here
+            self._wake.set()
 
     async def _run(self) -> None:
         try:
@@ -155,8 +156,7 @@ class Watch:
         except Exception:
             # What we did not think of must not leave open what may have ended.
             logger.exception("the watch over open connections failed, so they are closed")
-            for guest in self._all():
-                self._dismiss(guest, Farewell.UNKNOWN, None)
+            self._dismiss_all()
 
     def _known_until(self, guest: Guest) -> float:
         return self._cache.trusted_until if guest.until == inf else guest.until
@@ -186,9 +186,10 @@ class Watch:
         with suppress(TimeoutError):
             async with asyncio.timeout(limit):
                 await asyncio.gather(*(self._ask(of_one, in_vain) for of_one in by_session.values()))
-        # A loop that stood still meanwhile may have the answers in its sockets, unread: that is no silence of Redis's.
-        has_stalled = self._clock.monotonic() - began > STALL * limit
-        return set() if has_stalled else in_vain
+        # A loop that stood still meanwhile may have the answers in its sockets, unread: that is no silence of Redis's.  It is
+        # believed once: of a loop that lags in every look nobody knows whether Redis is silent as well.
+        self._has_stalled = not self._has_stalled and self._clock.monotonic() - began > STALL * limit
+        return set() if self._has_stalled else in_vain
 
     async def _ask(self, guests: list[Guest], in_vain: set[Guest]) -> None:
         """Ask about one session, of which *guests* all are; take them out of *in_vain* where an answer comes."""
@@ -204,13 +205,15 @@ class Watch:
                 return
             raise
         in_vain.difference_update(guests)
-        # What was read while nobody listened is known for the bound alone.  A change since then has marked the guest.
-        is_kept = was_armed and self._cache.trusted_until > asked
+        # What was read while nobody listened is known for the bound alone; so it is while a lease is late, since trust that
+        # ends sooner than the next look would have everybody asked about again at once.
+        hangs_on = was_armed and self._cache.trusted_until - self._staleness / SOON > self._clock.monotonic()
         for guest in guests:
             if code is not None:
                 self._dismiss(guest, Farewell.ENDED, code)
             guest.ends = ends
-            guest.until = inf if is_kept else asked + self._staleness
+            # Who was marked meanwhile has changed since Redis read the record, so that no lease may prolong the answer.
+            guest.until = inf if hangs_on and not guest.is_changed else asked + self._staleness
 
     async def _end_of(self, guest: Guest) -> tuple[float, Code | None]:
         """When the session is over if nothing changes (monotonic seconds), and why it is where it is over by now."""
@@ -228,6 +231,10 @@ class Watch:
             # After a stall of the loop everybody's time is over: they are asked about first.
             elif guest in in_vain and now >= min(self._known_until(guest), guest.ends):
                 self._dismiss(guest, Farewell.UNKNOWN, None)
+
+    def _dismiss_all(self) -> None:
+        for guest in self._all():
+            self._dismiss(guest, Farewell.UNKNOWN, None)
 
     def _dismiss(self, guest: Guest, why: Farewell, code: Code | None) -> None:
         if guest in self._guests.get(guest.key, ()):

@@ -28,7 +28,7 @@ LAYERS = [
     ["errors"],
     ["core"],
     ["keys"],
-    ["option_checks"],
+    ["option_checks", "loops"],
     ["geo", "events", "user_agents"],
     ["tokens", "options"],
     ["store"],

@@ -249,8 +249,8 @@ async def test_each_event_loop_listens_for_itself_and_stops_when_the_guard_close
 
     assert [True, True] == [await asyncio.to_thread(run), await asyncio.to_thread(run)]
     caches = guard.engine.liveness._caches
-    assert 1 >= len(caches._caches)
-    assert not caches._listeners
+    assert 1 >= len(caches._caches.everywhere())
+    assert not caches._listeners.everywhere()
 
 
 async def test_a_request_that_is_given_up_leaves_no_reading_behind(stage, monkeypatch):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from math import inf
 
 import pytest
 from support.sockets import PATIENCE
 from support.stage import staged
 
-from asgi_tokenguard.errors import Code
+from asgi_tokenguard.errors import Code, StoreUnavailable
 from asgi_tokenguard.parcels import Identity
-from asgi_tokenguard.vigil import Farewell
+from asgi_tokenguard.store.cache import VerdictCache
+from asgi_tokenguard.vigil import Farewell, Guest, Watch
 
 
 @pytest.fixture
@@ -45,10 +48,17 @@ def attend(stage, identity):
     return leaving, stage.guard.engine.vigil.attend(identity, leaving, since=stage.clock.monotonic())
 
 
-async def settled(guest):
+def watch_of(stage) -> Watch:
+    return stage.guard.engine.vigil._watches.found()
+
+
+async def settled(stage, guest):
+    """Wait until *guest* hangs on the channel, and nothing is to be asked about it."""
     async with asyncio.timeout(PATIENCE):
-        while guest.until != float("inf"):
-            await asyncio.sleep(0.005)
+        while guest.is_changed or guest.until != inf:
+            if not guest.is_changed:  # it was asked about before the channel was open; the bound's next look is far away
+                watch_of(stage)._changed(guest.key, 0)
+            await asyncio.sleep(0.05)
 
 
 async def test_i6_a_session_that_ended_between_judgement_and_watch_is_noticed_at_once(stage):
@@ -61,9 +71,7 @@ async def test_i6_a_session_that_ended_between_judgement_and_watch_is_noticed_at
 async def test_i6_a_change_is_acted_on_when_it_is_heard(stage):
     elsewhere = stage.another_process()
     leaving, guest = attend(stage, await somebody(stage))
-    while guest.until != float("inf"):  # until then somebody has to ask
-        stage.guard.engine.vigil._watches[asyncio.get_running_loop()]._changed(guest.key, 0)
-        await asyncio.sleep(0.05)
+    await settled(stage, guest)
     await elsewhere.revoke_all("user-1")
     assert (Farewell.ENDED, Code.REVOKED) == await leaving.told_once()
     await elsewhere.aclose()
@@ -95,3 +103,81 @@ async def test_the_sessions_of_a_user_are_asked_about_once_each_however_many_han
     assert not any(leaving.told for leaving, _ in guests[50:])
     # The two sessions when their guests came, when the change was made and when it was pushed; and why one of them ended.
     assert (stage.commands() - before)["hget"] <= 2 * 3 + 2
+
+
+async def test_i6_a_change_heard_while_an_older_answer_was_on_its_way_still_counts(options, clock, monkeypatch):
+    """The channel lives and Redis answers nothing else any more: whoever has changed is not known to live for its sake."""
+    async with staged(options, clock, staleness=2) as stage:
+        leaving, guest = attend(stage, await somebody(stage))
+        await settled(stage, guest)
+        store, elsewhere = stage.guard.engine.store, stage.another_process()
+        check = store.check
+
+        async def away(*_):
+            raise StoreUnavailable
+
+        async def overtaken(subject, sid):
+            record = await check(subject, sid)
+            monkeypatch.setattr(store, "check", away)
+            await elsewhere.revoke_all("user-1")
+            while not guest.is_changed:
+                await asyncio.sleep(0.005)
+            return record
+
+        monkeypatch.setattr(store, "check", overtaken)
+        watch_of(stage)._changed(guest.key, stage.clock.monotonic())
+        assert (Farewell.UNKNOWN, None) == await leaving.told_once()
+        await elsewhere.aclose()
+
+
+async def test_i6_a_loop_that_always_lags_keeps_nobody_for_ever(options, clock, monkeypatch):
+    """One stall may hide an answer; where each question ends in one, nobody knows whether Redis would have answered."""
+    async with staged(options, clock, staleness=0.2) as stage:
+        identity = await somebody(stage)
+
+        async def lagging(*_):
+            time.sleep(0.3)
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(stage.guard.engine.store, "check", lagging)
+        leaving, _ = attend(stage, identity)
+        assert (Farewell.UNKNOWN, None) == await leaving.told_once()
+
+
+async def test_a_late_lease_makes_nobody_ask_without_a_pause(stage):
+    """Trust ends soon but has not ended: the answer itself is good for the whole bound."""
+    cache: VerdictCache[Identity] = VerdictCache()
+    cache.arm()
+    cache.trusted_until = stage.clock.monotonic() + 20  # of 60
+    store, identity = stage.guard.engine.store, await somebody(stage)
+    watch = Watch(store, cache, stage.guard.engine.settings.lifetimes.idle, 60)
+    now = stage.clock.monotonic()
+    guest = Guest(identity, store.key_of("user-1"), Leaving(), until=now + 60, too_old=now + 3600)
+    watch.add(guest)
+    async with asyncio.timeout(PATIENCE):
+        while guest.is_changed:
+            await asyncio.sleep(0.005)
+    before = stage.commands()
+    await asyncio.sleep(0.3)
+    await watch.aclose()
+    assert (stage.commands() - before)["hget"] <= 1
+
+
+async def test_changes_of_users_without_a_connection_wake_nobody(stage):
+    """Each process hears of every change in Redis; to go through its open connections for each would be its whole work."""
+    _, guest = attend(stage, await somebody(stage))
+    await settled(stage, guest)
+    watch = watch_of(stage)
+    watch._wake.clear()
+    watch._changed(b"of nobody here", 0)
+    assert not watch._wake.is_set()
+    watch._changed(guest.key, 0)
+    assert watch._wake.is_set()
+
+
+async def test_i6_who_is_watched_no_more_has_to_go(stage):
+    """A guard that closes under open connections leaves none of them open that nobody would end."""
+    leaving, guest = attend(stage, await somebody(stage))
+    await settled(stage, guest)
+    await stage.guard.aclose()
+    assert (Farewell.UNKNOWN, None) == await leaving.told_once()

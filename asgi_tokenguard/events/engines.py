@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -16,9 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.events.statements import ISOLATION
-
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
+from asgi_tokenguard.loops import PerLoop
 
 OPTION: Final = "mirror"
 EXAMPLE: Final = "pass 'postgresql+asyncpg://user:password@host/database' or 'sqlite+aiosqlite:///file.db'"
@@ -41,7 +39,7 @@ class Engines:
     """
 
     def __init__(self, source: object) -> None:
-        self._locals: dict[AbstractEventLoop, Local] = {}
+        self._locals: PerLoop[Local] = PerLoop()
         self._source: AsyncEngine | URL
         if isinstance(source, AsyncEngine):
             self._source = source
@@ -53,24 +51,17 @@ class Engines:
             raise ConfigurationError(OPTION, f"a {type(source).__name__} is no AsyncEngine and no URL", EXAMPLE)
 
     def local(self) -> Local:
-        loop = asyncio.get_running_loop()
-        found = self._locals.get(loop)
-        if found is None:
-            self._forget_ended_loops()
-            source = self._source
-            found = self._locals[loop] = Local(source if isinstance(source, AsyncEngine) else _open(source))
-        return found
+        return self._locals.get(self._opened)
 
     async def aclose(self) -> None:
         """Close what was opened for this loop; a later use opens it again."""
-        self._forget_ended_loops()
-        found = self._locals.pop(asyncio.get_running_loop(), None)
+        found = self._locals.pop()
         if found is not None and found.engine is not self._source:
             await found.engine.dispose()
 
-    def _forget_ended_loops(self) -> None:
-        for loop in [loop for loop in self._locals if loop.is_closed()]:
-            del self._locals[loop]
+    def _opened(self) -> Local:
+        source = self._source
+        return Local(source if isinstance(source, AsyncEngine) else _open(source))
 
 
 def _supported(dialect: str) -> str:

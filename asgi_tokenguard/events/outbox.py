@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import random as chance
 import time
-from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable, Hashable
 
 from asgi_tokenguard.core.backoff import Backoff
 from asgi_tokenguard.events.lane import Job, Lane, Policy
 from asgi_tokenguard.events.tally import Tally
+from asgi_tokenguard.loops import PerLoop
 
 
 class Outbox:
@@ -52,13 +52,12 @@ class Outbox:
             random=random,
         )
         self._tally = Tally(monotonic)
-        self._lanes: dict[AbstractEventLoop, Lane] = {}
+        self._lanes: PerLoop[Lane] = PerLoop(self._lost)
 
     @property
     def pending(self) -> int:
         """How many keys are in the box: waiting, running, or waiting to run again."""
-        self._forget_ended_loops()
-        return sum(len(lane) for lane in self._lanes.values())
+        return sum(len(lane) for lane in self._lanes.everywhere())
 
     @property
     def dropped(self) -> int:
@@ -67,7 +66,7 @@ class Outbox:
 
         To a full box, to *attempts*, to a shutdown that could not wait, or to the end of their event loop.
         """
-        self._forget_ended_loops()
+        self._lanes.forget_ended_loops()
         return self._tally.dropped
 
     @property
@@ -82,7 +81,7 @@ class Outbox:
         Takes microseconds and never waits.  A job that still waits under *key* is replaced and keeps its place; one that
         runs is followed by this one.  Raises RuntimeError where no event loop runs.
         """
-        if self._lane().put(key, job):
+        if self._lanes.get(self._lane).put(key, job):
             return True
         # The new one, not the oldest: which of them matters more nobody knows, and the oldest has been told that it is in.
         self._tally.refused(self._policy.capacity)
@@ -95,7 +94,7 @@ class Outbox:
         What fails again goes back to waiting, so that a sink that is down does not hold a shutdown up.  What still runs
         goes on.
         """
-        lane = self._lanes.get(asyncio.get_running_loop())
+        lane = self._lanes.found()
         return 0 if lane is None else await lane.flush(timeout)
 
     async def aclose(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109
@@ -105,31 +104,24 @@ class Outbox:
         A later `put` opens the outbox again.
         """
         # Five seconds: half of what Docker waits between SIGTERM and SIGKILL.
-        loop = asyncio.get_running_loop()
-        lane = self._lanes.get(loop)
+        lane = self._lanes.found()
         if lane is None:
             return
         try:
             await lane.flush(timeout)
         finally:
-            await self._drop(loop, lane)
+            await self._drop(lane)
 
-    async def _drop(self, loop: AbstractEventLoop, lane: Lane) -> None:
+    async def _drop(self, lane: Lane) -> None:
         try:
             await lane.close()
         finally:
-            if self._lanes.get(loop) is lane:  # not in a second `aclose` at the same time
-                del self._lanes[loop]
+            if self._lanes.found() is lane:  # not in a second `aclose` at the same time
+                self._lanes.pop()
                 self._tally.lost(len(lane), "the outbox was closed before they were done")
 
     def _lane(self) -> Lane:
-        loop = asyncio.get_running_loop()
-        lane = self._lanes.get(loop)
-        if lane is None:
-            self._forget_ended_loops()
-            lane = self._lanes[loop] = Lane(self._policy, self._tally)
-        return lane
+        return Lane(self._policy, self._tally)
 
-    def _forget_ended_loops(self) -> None:
-        for loop in [loop for loop in self._lanes if loop.is_closed()]:
-            self._tally.lost(len(self._lanes.pop(loop)), "their event loop has ended")
+    def _lost(self, lane: Lane) -> None:
+        self._tally.lost(len(lane), "their event loop has ended")

@@ -16,8 +16,8 @@ from asgi_tokenguard.geo.breaker import CircuitBreaker
 from asgi_tokenguard.geo.cache import FAILURE_SECONDS, MISS, PLACE_SECONDS, UNKNOWN_SECONDS, Known, MemoryCache, PlaceCache
 from asgi_tokenguard.geo.endpoint import Endpoint
 from asgi_tokenguard.geo.fields import Fields
-from asgi_tokenguard.geo.loops import Flights, PerLoop
 from asgi_tokenguard.geo.provider import Provider, ProviderError
+from asgi_tokenguard.loops import Flights, PerLoop
 
 if TYPE_CHECKING:
     import httpx
@@ -62,7 +62,7 @@ class HttpLocator:
         self._shared = _checked_cache(cache)
         self._memory = MemoryCache(clock)
         self._breaker = CircuitBreaker(clock)
-        self._flights: PerLoop[Flights[Place | None]] = PerLoop(Flights)
+        self._flights: PerLoop[Flights[Place | None]] = PerLoop()
 
     def share(self, cache: PlaceCache) -> None:
         """Use *cache* as well, unless one was passed; the guard offers its own Redis."""
@@ -77,7 +77,7 @@ class HttpLocator:
         known = self._memory.get(key)
         if known is not MISS:
             return known
-        return await self._flights.get().join(key, partial(self._look_up, found, key))
+        return await self._flights.get(Flights).join(key, partial(self._look_up, found, key))
 
     async def _look_up(self, address: Address, key: str) -> Place | None:
         known = await self._get_shared(key)

@@ -19,7 +19,7 @@ from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.geo.addresses import Address
 from asgi_tokenguard.geo.endpoint import Endpoint
 from asgi_tokenguard.geo.fields import Fields
-from asgi_tokenguard.geo.loops import PerLoop
+from asgi_tokenguard.loops import PerLoop
 
 if TYPE_CHECKING:
     import httpx
@@ -68,7 +68,8 @@ class Provider:
         self._patience = (timeout / 2, timeout, timeout, timeout)
         # An answer is counted as it arrives: compressed, 64 KB could be 64 MB.
         self._headers = {"Accept": "application/json", **_checked_headers(headers), "Accept-Encoding": "identity"}
-        self._source = PerLoop(_opener(endpoint)) if client is None else _checked_client(client)
+        self._open = _opener(endpoint)
+        self._source: PerLoop[httpx.AsyncClient] | httpx.AsyncClient = PerLoop() if client is None else _checked_client(client)
         _keep_urls_out_of_logs()
 
     async def ask(self, address: Address) -> Place | None:
@@ -91,7 +92,7 @@ class Provider:
         return self._fields.place(answer)
 
     async def _exchange(self, url: str) -> dict[str, object] | None:
-        client = self._source.get() if isinstance(self._source, PerLoop) else self._source
+        client = self._source.get(self._open) if isinstance(self._source, PerLoop) else self._source
         async with client.stream("GET", url, headers=self._headers, follow_redirects=False, timeout=self._patience) as response:
             if response.status_code == _NOT_FOUND:
                 return None  # how MaxMind says that it does not know an address

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from asgi_tokenguard.loops import PerLoop
 from asgi_tokenguard.store.answers import Tracking
 from asgi_tokenguard.store.cache import VerdictCache
 from asgi_tokenguard.store.tracking import Listener
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Task
+    from asyncio import Task
 
     from asgi_tokenguard.store.clock import RedisClock
     from asgi_tokenguard.store.redis_py import Client
@@ -31,9 +32,9 @@ class Caches:
         self._namespace = namespace
         self._staleness = staleness
         self._clock = clock
-        self._caches: dict[AbstractEventLoop, VerdictCache[Any]] = {}
+        self._caches: PerLoop[VerdictCache[Any]] = PerLoop()
+        self._listeners: PerLoop[tuple[Listener, Task[None]]] = PerLoop()
         self._latest: tuple[int, VerdictCache[Any] | None] = 0, None  # thread, its cache
-        self._listeners: dict[AbstractEventLoop, tuple[Listener, Task[None]]] = {}
 
     def latest(self) -> VerdictCache[Any] | None:
         """
@@ -47,46 +48,28 @@ class Caches:
 
     def here(self) -> VerdictCache[Any]:
         """The cache of the running loop."""
-        cache = self._of_running_loop()
+        cache = self._caches.get(VerdictCache)
         self._latest = get_ident(), cache
-        return cache
-
-    def _of_running_loop(self) -> VerdictCache[Any]:
-        loop = asyncio.get_running_loop()
-        cache = self._caches.get(loop)
-        if cache is None:
-            self._forget_ended_loops()
-            cache = self._caches[loop] = VerdictCache()
         return cache
 
     def listen(self) -> None:
         """Open the channels of the running loop, where they are not open."""
-        loop = asyncio.get_running_loop()
-        if loop not in self._listeners:
-            listener = Listener(
-                self.here(),
-                self._client,
-                self._clock,
-                namespace=self._namespace,
-                staleness=self._staleness,
-            )
-            self._listeners[loop] = listener, loop.create_task(listener.run(), name="asgi_tokenguard channel")
+        self._listeners.get(self._start)
+
+    def _start(self) -> tuple[Listener, Task[None]]:
+        listener = Listener(self.here(), self._client, self._clock, namespace=self._namespace, staleness=self._staleness)
+        return listener, asyncio.create_task(listener.run(), name="asgi_tokenguard channel")
 
     @property
     def state(self) -> Tracking:
         """Whether the running loop hears of changes."""
-        found = self._listeners.get(asyncio.get_running_loop())
+        found = self._listeners.found()
         return Tracking.IDLE if found is None else found[0].state
 
     async def aclose(self) -> None:
         """Close the channels of the running loop; a later `listen` opens them again."""
-        found = self._listeners.pop(asyncio.get_running_loop(), None)
+        found = self._listeners.pop()
         if found is not None:
             _, task = found
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-
-    def _forget_ended_loops(self) -> None:
-        for loop in [loop for loop in list(self._caches) if loop.is_closed()]:
-            self._caches.pop(loop, None)
-            self._listeners.pop(loop, None)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, quote, urlsplit
-from weakref import WeakKeyDictionary
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
@@ -15,13 +14,12 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from asgi_tokenguard.errors import ConfigurationError
+from asgi_tokenguard.loops import PerLoop
 from asgi_tokenguard.store.cluster import owner, read_topology
 from asgi_tokenguard.store.embedded import EmbeddedServer, embedded_server
 from asgi_tokenguard.store.redis_py import decodes, reads_replicas
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from asgi_tokenguard.store.redis_py import Client
 
 # Redis runs one command at a time: more connections would only wait there instead of here.  300 concurrent reads over 8 took
@@ -52,7 +50,7 @@ class Connector:
         self._url = ""
         self._server: EmbeddedServer | None = None
         self._is_doubtful = False
-        self._clients: WeakKeyDictionary[AbstractEventLoop, Redis] = WeakKeyDictionary()
+        self._clients: PerLoop[Redis] = PerLoop()
         if isinstance(source, str):
             self._url = _checked_url(source)
             self._server = embedded_server(source) if source.startswith("embedded:") else None
@@ -64,7 +62,7 @@ class Connector:
             if self._is_doubtful:
                 await self._look_around(self._given)
             return self._given
-        client = self._clients.get(asyncio.get_running_loop())
+        client = self._clients.found()
         return await self._opened() if client is None or self._is_doubtful else client
 
     def doubt(self, key: str = "") -> None:
@@ -78,15 +76,12 @@ class Connector:
             self._is_doubtful, self._suspect = True, self.owner(key)
 
     async def _opened(self) -> Redis:
-        self._forget_ended_loops()
         self._is_doubtful = False
-        loop = asyncio.get_running_loop()
         # Nothing is awaited between the look and the entry but the embedded server, which may be started twice.
         path = "" if self._server is None else await asyncio.to_thread(self._server.start)
-        client = self._clients.get(loop)
+        client = self._clients.found()
         if client is None or (path and client.connection_pool.connection_kwargs["path"] != path):
-            gone, client = client, _open(f"unix://{quote(path)}" if path else self._url, self._timeout)
-            self._clients[loop] = client
+            gone, client = client, self._clients.put(_open(f"unix://{quote(path)}" if path else self._url, self._timeout))
             if gone is not None:
                 await gone.aclose()
         return client
@@ -99,24 +94,20 @@ class Connector:
         # redis-py itself does so after a command that failed, but not after a pipeline, nor where we did not wait for the end.
         now = asyncio.get_running_loop().time()
         if isinstance(client, RedisCluster) and now - self._read_anew >= READ_ANEW_SECONDS:
-            self._read_anew = now
-            await read_topology(client, self._suspect)
-            self._is_doubtful = False
+            self._read_anew, self._is_doubtful = now, False  # before it is read: a doubt that comes meanwhile is a new one
+            try:
+                await read_topology(client, self._suspect)
+            except BaseException:  # given up by its request, too
+                self._is_doubtful = True
+                raise
 
     async def aclose(self) -> None:
         """Close what was opened for this loop; a later call of `client` opens it again."""
-        self._forget_ended_loops()
-        client = self._clients.pop(asyncio.get_running_loop(), None)
+        client = self._clients.pop()
         if client is not None:
             await client.aclose()
-        if self._server is not None and not self._clients:
+        if self._server is not None and not self._clients.everywhere():
             await asyncio.to_thread(self._server.stop)
-
-    def _forget_ended_loops(self) -> None:
-        # Connections hold their loop, so that a weak key alone would keep both for ever: one connection for each request of a
-        # bare test client, which makes a loop each time.
-        for loop in [loop for loop in self._clients if loop.is_closed()]:
-            del self._clients[loop]
 
 
 def _open(url: str, timeout: float) -> Redis:

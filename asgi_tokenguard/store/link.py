@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
-from weakref import WeakKeyDictionary
 
 from redis.asyncio import RedisCluster
 from redis.exceptions import ConnectionError, NoScriptError  # noqa: A004 (redis-py's own)
 
 from asgi_tokenguard.errors import StoreUnavailable
+from asgi_tokenguard.loops import PerLoop
 from asgi_tokenguard.store import cluster
 from asgi_tokenguard.store.batch import Batch, Question
 from asgi_tokenguard.store.clock import RedisClock
@@ -21,8 +21,6 @@ from asgi_tokenguard.store.redis_py import FAILURES, LOSSES
 from asgi_tokenguard.store.scripts import Script
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from asgi_tokenguard.store.redis_py import Client
 
 
@@ -42,7 +40,7 @@ class Link:
         self._outage = Outage()
         self._timeout = timeout
         # By the name of the node that is asked: one that is away makes no question wait or fail but its own.
-        self._batches: WeakKeyDictionary[AbstractEventLoop, dict[str, Batch]] = WeakKeyDictionary()
+        self._batches: PerLoop[dict[str, Batch]] = PerLoop()
 
     def patience(self) -> Patience:
         return Patience(self._timeout, self._outage)
@@ -52,13 +50,13 @@ class Link:
         await self._ask_again(self._ask_time, "")
 
     async def aclose(self) -> None:
-        for batch in self._batches.pop(asyncio.get_running_loop(), {}).values():
+        for batch in (self._batches.pop() or {}).values():
             await batch.aclose()
         await self.connector.aclose()
 
     async def field(self, key: str, name: str) -> bytes | None:
         """One field of a hash, read with all others that are asked of the same node in this tick."""
-        batches = self._batches.setdefault(asyncio.get_running_loop(), {})
+        batches = self._batches.get(dict)
         node = self.connector.owner(key)
         batch = batches.get(node)
         if batch is None:

@@ -7,7 +7,7 @@ matter who owns a key now: wherever it is changed, or moves to, the change is pu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from redis.asyncio import RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 Command: TypeAlias = tuple[str | int, ...]
 
-# What a lease writes expires soon after the next one is due, so that nothing is left behind.
-LEASE_MS = 1000
-NODES: Command = ("CLUSTER", "NODES")
+# Nobody reads what a lease writes, it counts that it was taken; so that nothing is left behind, it is gone after a second.
+LEASE_MS: Final = 1000
+NODES: Final[Command] = ("CLUSTER", "NODES")
 
 
 class Primary:

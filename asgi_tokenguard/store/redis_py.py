@@ -7,7 +7,7 @@ A client is one of three: of a single server, of Sentinel's current primary, of 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 Client: TypeAlias = Redis | RedisCluster
 
 # Whatever redis-py raises where no answer comes; a cluster without a node that answers is no `RedisError`.
-FAILURES = (RedisError, RedisClusterException, OSError)
+FAILURES: Final = (RedisError, RedisClusterException, OSError)
 # Those after which somebody else may be the primary.
-LOSSES = (ConnectionError, TimeoutError, ClusterDownError, RedisClusterException, OSError)
+LOSSES: Final = (ConnectionError, TimeoutError, ClusterDownError, RedisClusterException, OSError)
 
 
 def decodes(client: Client) -> bool:

@@ -63,7 +63,7 @@ async def test_a_stream_of_nobody_belongs_to_no_session(stage):
     await reader.flows()
     reader.task.cancel()
     await asyncio.gather(reader.task, return_exceptions=True)
-    assert stage.guard.engine.vigil._watches.get(asyncio.get_running_loop()) is None
+    assert stage.guard.engine.vigil._watches.found() is None
 
 
 async def test_a_whole_response_is_not_watched(stage):
@@ -75,7 +75,7 @@ async def test_a_whole_response_is_not_watched(stage):
     tab = await stage.logged_in()
     reader = Reader(stage.app, bearer(tab), "/events")
     await reader.ended()
-    assert stage.guard.engine.vigil._watches.get(asyncio.get_running_loop()) is None
+    assert stage.guard.engine.vigil._watches.found() is None
 
 
 async def test_an_app_that_ends_its_stream_is_not_watched_any_more(stage):
@@ -89,7 +89,7 @@ async def test_an_app_that_ends_its_stream_is_not_watched_any_more(stage):
     reader = Reader(stage.app, bearer(tab), "/events")
     await reader.ended()
     assert [True, False] == [message["more_body"] for message in reader.sent[1:]]
-    assert not stage.guard.engine.vigil._watches[asyncio.get_running_loop()]._guests
+    assert not stage.guard.engine.vigil._watches.found()._guests
 
 
 async def test_an_error_in_a_stream_that_lives_is_the_servers(stage):

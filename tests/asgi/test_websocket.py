@@ -30,6 +30,16 @@ def opened(stage, headers=(), path="/ws", **more):
     return Peer(stage.app, path, headers, **more)
 
 
+def watch_of(stage):
+    return stage.guard.engine.vigil._watches.found()
+
+
+async def until(met):
+    async with asyncio.timeout(PATIENCE):
+        while not met():
+            await asyncio.sleep(0.01)
+
+
 # --- three ways in
 
 
@@ -315,7 +325,8 @@ async def test_i6_p41_a_rotation_and_new_claims_close_nothing(stage, room):
         assert 200 == (await tab.get()).status
         assert before.gen + 1 == (await stage.head(tab)).gen
         await stage.guard.update_claims("user-1", {"role": "reader"})
-        await asyncio.sleep(0.2)
+        (guest,) = watch_of(stage)._all()
+        await until(lambda: not guest.is_changed)  # it was asked about
         assert ADA == await peer.says()
 
 
@@ -349,18 +360,20 @@ async def test_i6_a_socket_ends_after_its_own_lifetime(options, clock):
 
 
 async def test_i6_a_session_that_ends_before_the_app_accepts_gets_no_socket(stage):
-    may_go_on = asyncio.Event()
+    is_in, may_go_on = asyncio.Event(), asyncio.Event()
 
     @stage.on("/ws")
     async def slow(scope, receive, send):
         await receive()
+        is_in.set()
         await may_go_on.wait()
         await send({"type": "websocket.accept"})
 
     tab = await stage.logged_in()
     async with opened(stage, bearer(tab)) as peer:
+        await asyncio.wait_for(is_in.wait(), PATIENCE)  # its handshake was good
         await stage.guard.revoke_all("user-1")
-        await asyncio.sleep(0.2)
+        await until(lambda: not watch_of(stage)._all())
         may_go_on.set()
         assert (401, "revoked") == await peer.refusal()
 
@@ -410,10 +423,8 @@ async def test_many_sockets_cost_no_polling(options, clock):
         peers = [await sockets.enter_async_context(opened(stage, bearer(tab))) for _ in range(1000)]
         for peer in peers:
             await peer.accepted()
-        (watch,) = stage.guard.engine.vigil._watches.values()
-        async with asyncio.timeout(PATIENCE):
-            while any(guest.is_changed or guest.until != float("inf") for guest in watch._all()):
-                await asyncio.sleep(0.05)
+        watch = watch_of(stage)
+        await until(lambda: not any(guest.is_changed or guest.until != float("inf") for guest in watch._all()))
         before = stage.commands()
         await asyncio.sleep(5)
         assert not stage.commands() - before
@@ -426,8 +437,7 @@ async def test_a_watched_socket_that_is_gone_is_not_watched_any_more(stage, room
     tab = await stage.logged_in()
     async with opened(stage, bearer(tab)) as peer:
         await peer.accepted()
-    watch = stage.guard.engine.vigil._watches[asyncio.get_running_loop()]
-    assert not watch._guests
+    assert not watch_of(stage)._guests
 
 
 @pytest.mark.parametrize("kind", ["webtransport", "tcp", "", "HTTP", None])

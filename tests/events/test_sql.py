@@ -265,7 +265,7 @@ def test_each_event_loop_has_connections_of_its_own(url):
 
     for _ in range(2):
         asyncio.run(use())
-    assert {} == mirror._engines._locals
+    assert [] == mirror._engines._locals.everywhere()
 
 
 def test_event_loops_that_ended_are_forgotten(url):
@@ -276,7 +276,7 @@ def test_event_loops_that_ended_are_forgotten(url):
 
     for _ in range(3):
         asyncio.run(use())
-    assert 1 == len(mirror._engines._locals)
+    assert 1 == len(mirror._engines._locals._things)
 
 
 # --- Reconciliation

@@ -279,7 +279,7 @@ async def test_a_client_that_is_passed_is_used_and_stays_open(app, url, library)
 async def test_our_own_client_is_closed_and_opened_again(app, url):
     async with asking(url) as provider:
         await provider.ask(ADDRESS)
-        client = provider._source.get()
+        client = provider._source.found()
         await provider.aclose()
         await provider.aclose()
         assert client.is_closed
@@ -308,7 +308,7 @@ async def test_a_certificate_that_is_none_is_seen(app):
         async with asking(url.replace("http://", "https://")) as provider:
             with pytest.raises(httpx.ConnectError):
                 await provider.ask(ADDRESS)
-            assert ssl.CERT_REQUIRED is provider._source.get()._transport._pool._ssl_context.verify_mode
+            assert ssl.CERT_REQUIRED is provider._source.found()._transport._pool._ssl_context.verify_mode
     assert [] == app.asked
 
 

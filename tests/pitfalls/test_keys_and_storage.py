@@ -164,7 +164,7 @@ def sizes(guard):
             slots = [name for kind in type(item).__mro__ for name in getattr(kind, "__slots__", ())]
             names = [*getattr(item, "__dict__", {}), *slots]
             todo += [(f"{where}.{name}", getattr(item, name, None)) for name in names if not name.startswith("__")]
-    assert [1] == [size for where, size in found.items() if where.endswith("connector._clients.data")]
+    assert [1] == [size for where, size in found.items() if where.endswith("connector._clients._things")]
     return found
 
 
