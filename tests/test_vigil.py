@@ -10,7 +10,7 @@ from support.stage import staged
 
 from asgi_tokenguard.errors import Code
 from asgi_tokenguard.parcels import Identity
-from asgi_tokenguard.vigil import Farewell
+from asgi_tokenguard.vigil import Farewell, Guest, Watch
 
 
 @pytest.fixture
@@ -45,10 +45,12 @@ def attend(stage, identity):
     return leaving, stage.guard.engine.vigil.attend(identity, leaving, since=stage.clock.monotonic())
 
 
-async def settled(guest):
+async def settled(stage, guest):
+    """Wait until *guest* hangs on the channel, which opens with the first one; before that somebody has to ask."""
     async with asyncio.timeout(PATIENCE):
         while guest.until != float("inf"):
-            await asyncio.sleep(0.005)
+            stage.guard.engine.vigil._watches[asyncio.get_running_loop()]._hear(guest.key, 0)
+            await asyncio.sleep(0.01)
 
 
 async def test_i6_a_session_that_ended_between_judgement_and_watch_is_noticed_at_once(stage):
@@ -61,9 +63,7 @@ async def test_i6_a_session_that_ended_between_judgement_and_watch_is_noticed_at
 async def test_i6_a_change_is_acted_on_when_it_is_heard(stage):
     elsewhere = stage.another_process()
     leaving, guest = attend(stage, await somebody(stage))
-    while guest.until != float("inf"):  # until then somebody has to ask
-        stage.guard.engine.vigil._watches[asyncio.get_running_loop()]._changed(guest.key, 0)
-        await asyncio.sleep(0.05)
+    await settled(stage, guest)
     await elsewhere.revoke_all("user-1")
     assert (Farewell.ENDED, Code.REVOKED) == await leaving.told_once()
     await elsewhere.aclose()
@@ -95,3 +95,56 @@ async def test_the_sessions_of_a_user_are_asked_about_once_each_however_many_han
     assert not any(leaving.told for leaving, _ in guests[50:])
     # The two sessions when their guests came, when the change was made and when it was pushed; and why one of them ended.
     assert (stage.commands() - before)["hget"] <= 2 * 3 + 2
+
+
+# --- nobody stays unwatched
+
+
+async def test_i6_who_is_there_when_the_watch_is_closed_has_to_go(stage):
+    """A job may share the guard with the app, and close it: `async with guard`."""
+    identity = await somebody(stage)
+    early, guest = attend(stage, identity)
+    await settled(stage, guest)
+    late, _ = attend(stage, identity)
+    await stage.guard.aclose()
+    assert [(Farewell.UNKNOWN, None)] == early.told == late.told
+    again, guest = attend(stage, identity)
+    await settled(stage, guest)
+    await stage.guard.revoke_all("user-1")
+    assert (Farewell.ENDED, Code.REVOKED) == await again.told_once()
+
+
+async def test_i6_a_watch_that_is_closed_before_it_began_lets_nobody_stay(stage):
+    leaving, _ = attend(stage, await somebody(stage))
+    await stage.guard.engine.vigil._watches.pop(asyncio.get_running_loop()).aclose()
+    assert [(Farewell.UNKNOWN, None)] == leaving.told
+
+
+async def test_i6_a_watch_that_is_cancelled_lets_nobody_stay(stage):
+    """The end of a question that others share may cancel who waits for it."""
+    leaving, guest = attend(stage, await somebody(stage))
+    await settled(stage, guest)
+    stage.guard.engine.vigil._watches[asyncio.get_running_loop()]._task.cancel()
+    assert (Farewell.UNKNOWN, None) == await leaving.told_once()
+
+
+# --- what a change costs
+
+
+async def test_a_change_costs_what_its_own_users_guests_cost(stage, monkeypatch):
+    """Else one user who logs in again and again would keep busy every process that has many sockets."""
+    others = [attend(stage, await somebody(stage, f"user-{number}"))[1] for number in range(2, 52)]
+    mine, guest = attend(stage, await somebody(stage))
+    for each in (*others, guest):
+        await settled(stage, each)
+    looked_at: list[Guest] = []
+    is_due = Watch._is_due
+    monkeypatch.setattr(Watch, "_is_due", lambda watch, each: looked_at.append(each) or is_due(watch, each))
+    for _ in range(20):
+        await stage.guard.login("user-1")
+        await stage.guard.login("somebody without a socket")
+        await asyncio.sleep(0.005)
+    await stage.guard.revoke_all("user-1")
+    assert (Farewell.ENDED, Code.REVOKED) == await mine.told_once()
+    # A round may fall into this, or two on a slow machine; each change would be one for itself.
+    assert len([each for each in looked_at if each is not guest]) <= 2 * len(others)

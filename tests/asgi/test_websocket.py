@@ -399,7 +399,7 @@ async def test_many_sockets_cost_no_polling(options, clock):
             await peer.accepted()
         (watch,) = stage.guard.engine.vigil._watches.values()
         async with asyncio.timeout(PATIENCE):
-            while any(guest.is_changed or guest.until != float("inf") for guest in watch._all()):
+            while watch._changed or any(guest.until != float("inf") for guest in watch._all()):
                 await asyncio.sleep(0.05)
         before = stage.commands()
         await asyncio.sleep(5)
