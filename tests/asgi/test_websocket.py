@@ -6,12 +6,15 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from support.sockets import PATIENCE, Peer, Room, bearer, cookie_of
 from support.stage import staged
 
 from asgi_tokenguard import Lifetimes, get_auth
-from asgi_tokenguard.errors import NotGuarded, ResponseStarted, StepUpRequired
+from asgi_tokenguard.errors import NotGuarded, Refusal, ResponseStarted, StepUpRequired
+from asgi_tokenguard.starlette import answer_refusal
 
 ADA = {"subject": "user-1", "user": "user-1"}
 FOREIGN = "https://evil.example"
@@ -231,6 +234,27 @@ async def test_a_refusal_that_the_app_raises_is_the_answer(stage):
     async with opened(stage, bearer(tab), path="/open/ws") as peer:
         await peer.accepted()
         assert (4401, "step_up_required") == await peer.closed()
+
+
+@pytest.mark.parametrize("ours", [False, True])
+async def test_a_refusal_in_an_open_socket_of_starlette_closes_it(stage, ours):
+    """Starlette makes a response of it there too, which servers raise at; the page would hear nothing (1006)."""
+
+    async def view(socket):
+        await socket.accept()
+        await get_auth(socket).require_fresh()
+
+    app = Starlette(routes=[WebSocketRoute("/ws", view)])
+    if ours:
+        app.add_exception_handler(Refusal, answer_refusal)
+    stage.on("/ws")(app)
+    tab = await stage.logged_in()
+    peer = opened(stage, bearer(tab))
+    async with peer:
+        await peer.accepted()
+        assert 4401 == (await peer.closed())[0]
+        await asyncio.wait_for(peer.task, PATIENCE)
+    assert ["websocket.accept", "websocket.close"] == [message["type"] for message in peer.sent]
 
 
 async def test_an_error_of_the_app_is_the_servers(stage):
