@@ -4,6 +4,9 @@ Ends what outlives its request (WebSockets, streams) when its session ends (I6).
 Rule: a guest stays until a moment up to which its session is known to live.  The channel of changes moves that moment on
 for all guests together and for nothing; only a guest of whom a change was heard, or every guest where the channel is lost,
 is asked about again.  Who cannot be asked about in time has to go: nobody knows whether a revocation was missed.
+
+A change costs what the guests of its user cost, not more: all others are looked through on rounds, a few times within the
+bound.  Else whoever logs in again and again would keep busy every process that has many sockets.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ class Farewell(Enum):
 class Guest:
     """One connection of session *sid*; *leave* is called once, from the event loop, with why and the reason's code."""
 
-    __slots__ = ("ends", "is_changed", "key", "leave", "sid", "subject", "too_old", "until")
+    __slots__ = ("ends", "key", "leave", "sid", "subject", "too_old", "until")
 
     def __init__(
         self, identity: Identity, key: bytes, leave: Callable[[Farewell, Code | None], None], *, until: float, too_old: float
@@ -59,7 +62,6 @@ class Guest:
         self.until = until
         self.ends = inf  # when the session is over if nothing changes
         self.too_old = too_old
-        self.is_changed = False  # since it was last asked about
 
 
 class Vigil:
@@ -110,20 +112,23 @@ class Watch:
         self._idle = idle
         self._staleness = staleness
         self._guests: dict[bytes, set[Guest]] = {}
+        self._changed: set[Guest] = set()  # since they were last asked about
+        self._round = -inf  # when all are to be looked through again (monotonic seconds)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._has_stalled = False  # in the last look
-        cache.listener = self._changed
+        cache.listener = self._hear
 
     def add(self, guest: Guest) -> None:
         # Its session may have ended between the judgement and now, so the first look is at once.
-        guest.is_changed = True
+        self._changed.add(guest)
         self._guests.setdefault(guest.key, set()).add(guest)
         self._wake.set()
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._run())
 
     def remove(self, guest: Guest) -> None:
+        self._changed.discard(guest)
         guests = self._guests.get(guest.key, set())
         guests.discard(guest)
         if not guests:
@@ -134,45 +139,65 @@ class Watch:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self._dismiss_all()
+        self._give_up()  # a task that is cancelled before its first step does nothing at all
 
-    def _changed(self, key: bytes | None, trusted_until: float) -> None:
+    def _give_up(self) -> None:
+        """Nobody stays over whom nobody watches."""
+        for guest in self._all():
+            self._dismiss(guest, Farewell.UNKNOWN, None)
+
+    def _hear(self, key: bytes | None, trusted_until: float) -> None:
         """Hear that *key* has changed (None: any may have); what is not yet heard of came after the last lease that was."""
-        concerned = self._all() if key is None else self._guests.get(key, ())
-        for guest in concerned:
+        guests = self._all() if key is None else self._guests.get(key, ())
+        for guest in guests:
             if guest.until == inf:
                 guest.until = trusted_until
-            guest.is_changed = True
-        if concerned:  # most changes in Redis are of users who have no connection here
+        self._changed.update(guests)
+        if guests:  # most changes in Redis are of users who have no connection here
             self._wake.set()
 
     async def _run(self) -> None:
         try:
             while self._guests:
                 self._wake.clear()
-                in_vain = await self._look([guest for guest in self._all() if self._is_due(guest)])
-                self._bid_farewell(in_vain)
-                await self._rest(in_vain)
+                is_round = self._clock.monotonic() >= self._round
+                guests = self._all() if is_round else list(self._changed)
+                in_vain = await self._look([guest for guest in guests if self._is_due(guest)])
+                self._bid_farewell(guests, in_vain)
+                self._plan(guests, in_vain, is_round=is_round)
+                await self._rest()
         except Exception:
             # What we did not think of must not leave open what may have ended.
             logger.exception("the watch over open connections failed, so they are closed")
-            self._dismiss_all()
+        finally:
+            self._give_up()  # nobody, unless it failed or was cancelled
 
     def _known_until(self, guest: Guest) -> float:
         return self._cache.trusted_until if guest.until == inf else guest.until
 
     def _is_due(self, guest: Guest) -> bool:
-        return guest.is_changed or self._clock.monotonic() >= min(self._known_until(guest) - self._staleness / SOON, guest.ends)
+        soon = self._known_until(guest) - self._staleness / SOON
+        return guest in self._changed or self._clock.monotonic() >= min(soon, guest.ends)
 
-    async def _rest(self, in_vain: set[Guest]) -> None:
-        """Until something is heard, or somebody has to be looked at."""
+    def _plan(self, guests: list[Guest], in_vain: set[Guest], *, is_round: bool) -> None:
+        """When the next round is due: for any of *guests*, who have just been looked at, or as it was planned before."""
         now, soon = self._clock.monotonic(), self._staleness / SOON
         again = now + self._staleness / AGAIN
-        looks = (again if guest in in_vain else self._known_until(guest) - soon for guest in self._all())
-        ends = (min(guest.ends, guest.too_old) for guest in self._all())
+        moments = (
+            min(again if guest in in_vain else self._known_until(guest) - soon, guest.ends, guest.too_old)
+            for guest in guests
+            if self._is_here(guest)
+        )
+        self._round = min(moments, default=now) if is_round else min((self._round, *moments))
+
+    async def _rest(self) -> None:
+        """Until something is heard, or the next round."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(min((*looks, *ends), default=now) - now):
+            async with asyncio.timeout(self._round - self._clock.monotonic()):
                 await self._wake.wait()
+
+    def _is_here(self, guest: Guest) -> bool:
+        return guest in self._guests.get(guest.key, ())
 
     def _all(self) -> list[Guest]:
         return [guest for guests in self._guests.values() for guest in guests]
@@ -194,13 +219,11 @@ class Watch:
     async def _ask(self, guests: list[Guest], in_vain: set[Guest]) -> None:
         """Ask about one session, of which *guests* all are; take them out of *in_vain* where an answer comes."""
         first, asked, was_armed = guests[0], self._clock.monotonic(), self._cache.is_armed
-        for guest in guests:
-            guest.is_changed = False  # what is heard of from here on, the answer may not know
+        self._changed.difference_update(guests)  # what is heard of from here on, the answer may not know
         try:
             ends, code = await self._end_of(first)
         except BaseException as error:  # not only an outage: they may have been cancelled since it takes too long
-            for guest in guests:
-                guest.is_changed = True
+            self._changed.update(guest for guest in guests if self._is_here(guest))
             if isinstance(error, StoreUnavailable):
                 return
             raise
@@ -213,7 +236,7 @@ class Watch:
                 self._dismiss(guest, Farewell.ENDED, code)
             guest.ends = ends
             # Who was marked meanwhile has changed since Redis read the record, so that no lease may prolong the answer.
-            guest.until = inf if hangs_on and not guest.is_changed else asked + self._staleness
+            guest.until = inf if hangs_on and guest not in self._changed else asked + self._staleness
 
     async def _end_of(self, guest: Guest) -> tuple[float, Code | None]:
         """When the session is over if nothing changes (monotonic seconds), and why it is where it is over by now."""
@@ -223,20 +246,16 @@ class Watch:
         ends = self._clock.monotonic_at(record.head.ends_at(self._idle) * 1000)
         return ends, Code.SESSION_EXPIRED if ends <= self._clock.monotonic() else None
 
-    def _bid_farewell(self, in_vain: set[Guest]) -> None:
+    def _bid_farewell(self, guests: list[Guest], in_vain: set[Guest]) -> None:
         now = self._clock.monotonic()
-        for guest in self._all():
+        for guest in guests:
             if now >= guest.too_old:
                 self._dismiss(guest, Farewell.TOO_OLD, None)
             # After a stall of the loop everybody's time is over: they are asked about first.
             elif guest in in_vain and now >= min(self._known_until(guest), guest.ends):
                 self._dismiss(guest, Farewell.UNKNOWN, None)
 
-    def _dismiss_all(self) -> None:
-        for guest in self._all():
-            self._dismiss(guest, Farewell.UNKNOWN, None)
-
     def _dismiss(self, guest: Guest, why: Farewell, code: Code | None) -> None:
-        if guest in self._guests.get(guest.key, ()):
+        if self._is_here(guest):
             self.remove(guest)
             guest.leave(why, code)

@@ -54,11 +54,12 @@ def watch_of(stage) -> Watch:
 
 async def settled(stage, guest):
     """Wait until *guest* hangs on the channel, and nothing is to be asked about it."""
+    watch = watch_of(stage)
     async with asyncio.timeout(PATIENCE):
-        while guest.is_changed or guest.until != inf:
-            if not guest.is_changed:  # it was asked about before the channel was open; the bound's next look is far away
-                watch_of(stage)._changed(guest.key, 0)
-            await asyncio.sleep(0.05)
+        while guest in watch._changed or guest.until != inf:
+            if guest not in watch._changed:  # it was asked about before the channel was open; the bound's next look is far away
+                watch._hear(guest.key, 0)
+            await asyncio.sleep(0.01)
 
 
 async def test_i6_a_session_that_ended_between_judgement_and_watch_is_noticed_at_once(stage):
@@ -120,12 +121,12 @@ async def test_i6_a_change_heard_while_an_older_answer_was_on_its_way_still_coun
             record = await check(subject, sid)
             monkeypatch.setattr(store, "check", away)
             await elsewhere.revoke_all("user-1")
-            while not guest.is_changed:
+            while guest not in watch_of(stage)._changed:
                 await asyncio.sleep(0.005)
             return record
 
         monkeypatch.setattr(store, "check", overtaken)
-        watch_of(stage)._changed(guest.key, stage.clock.monotonic())
+        watch_of(stage)._hear(guest.key, stage.clock.monotonic())
         assert (Farewell.UNKNOWN, None) == await leaving.told_once()
         await elsewhere.aclose()
 
@@ -155,7 +156,7 @@ async def test_a_late_lease_makes_nobody_ask_without_a_pause(stage):
     guest = Guest(identity, store.key_of("user-1"), Leaving(), until=now + 60, too_old=now + 3600)
     watch.add(guest)
     async with asyncio.timeout(PATIENCE):
-        while guest.is_changed:
+        while guest in watch._changed:
             await asyncio.sleep(0.005)
     before = stage.commands()
     await asyncio.sleep(0.3)
@@ -169,15 +170,60 @@ async def test_changes_of_users_without_a_connection_wake_nobody(stage):
     await settled(stage, guest)
     watch = watch_of(stage)
     watch._wake.clear()
-    watch._changed(b"of nobody here", 0)
+    watch._hear(b"of nobody here", 0)
     assert not watch._wake.is_set()
-    watch._changed(guest.key, 0)
+    watch._hear(guest.key, 0)
     assert watch._wake.is_set()
 
 
-async def test_i6_who_is_watched_no_more_has_to_go(stage):
-    """A guard that closes under open connections leaves none of them open that nobody would end."""
+# --- nobody stays unwatched
+
+
+async def test_i6_who_is_there_when_the_watch_is_closed_has_to_go(stage):
+    """A job may share the guard with the app, and close it: `async with guard`."""
+    identity = await somebody(stage)
+    early, guest = attend(stage, identity)
+    await settled(stage, guest)
+    late, _ = attend(stage, identity)
+    await stage.guard.aclose()
+    assert [(Farewell.UNKNOWN, None)] == early.told == late.told
+    again, guest = attend(stage, identity)
+    await settled(stage, guest)
+    await stage.guard.revoke_all("user-1")
+    assert (Farewell.ENDED, Code.REVOKED) == await again.told_once()
+
+
+async def test_i6_a_watch_that_is_closed_before_it_began_lets_nobody_stay(stage):
+    leaving, _ = attend(stage, await somebody(stage))
+    await stage.guard.engine.vigil._watches.pop().aclose()
+    assert [(Farewell.UNKNOWN, None)] == leaving.told
+
+
+async def test_i6_a_watch_that_is_cancelled_lets_nobody_stay(stage):
+    """The end of a question that others share may cancel who waits for it."""
     leaving, guest = attend(stage, await somebody(stage))
     await settled(stage, guest)
-    await stage.guard.aclose()
+    watch_of(stage)._task.cancel()
     assert (Farewell.UNKNOWN, None) == await leaving.told_once()
+
+
+# --- what a change costs
+
+
+async def test_a_change_costs_what_its_own_users_guests_cost(stage, monkeypatch):
+    """Else one user who logs in again and again would keep busy every process that has many sockets."""
+    others = [attend(stage, await somebody(stage, f"user-{number}"))[1] for number in range(2, 52)]
+    mine, guest = attend(stage, await somebody(stage))
+    for each in (*others, guest):
+        await settled(stage, each)
+    looked_at: list[Guest] = []
+    is_due = Watch._is_due
+    monkeypatch.setattr(Watch, "_is_due", lambda watch, each: looked_at.append(each) or is_due(watch, each))
+    for _ in range(20):
+        await stage.guard.login("user-1")
+        await stage.guard.login("somebody without a socket")
+        await asyncio.sleep(0.005)
+    await stage.guard.revoke_all("user-1")
+    assert (Farewell.ENDED, Code.REVOKED) == await mine.told_once()
+    # A round may fall into this, or two on a slow machine; each change would be one for itself.
+    assert len([each for each in looked_at if each is not guest]) <= 2 * len(others)

@@ -134,6 +134,7 @@ class Exchange:
         The scope holds `Auth`, which holds the exchange, which held both and, through the server's `send`, the scope once more:
         as garbage that would be the dearest part of a guarded request.  Tasks that outlive the answer go on with a copy.
         """
+        self._started = True  # an app that answered nothing has no answer any more either
         self._send, self._scope = _nowhere, {**self._scope}
         self._scope.pop(SCOPE_KEY, None)
         del self._auth

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 ENDED: Final = 4401
 TOO_OLD: Final = 4408
 UNAVAILABLE: Final = 4503
+# The denial response extension of ASGI, before the handshake is accepted; `start` and `body` follow.
+DENIAL: Final = "websocket.http.response."
 FAREWELLS: Final = {Farewell.ENDED: ENDED, Farewell.TOO_OLD: TOO_OLD, Farewell.UNKNOWN: UNAVAILABLE}
 
 
@@ -149,13 +151,27 @@ class Socket:
                 await self._refuse(self._refusal)
             raise Disconnected("the session of this socket has ended")
         kind = message["type"]
+        if self._is_accepted and kind.startswith(DENIAL):
+            await self._close_instead(message)
+            return
         if kind == "websocket.accept":
             self._is_accepted = True
             if self._offers and not message.get("subprotocol"):
                 message = {**message, "subprotocol": handshake.SUBPROTOCOL}
-        elif kind in {"websocket.close", "websocket.http.response.start"}:
+        elif kind in {"websocket.close", f"{DENIAL}start"}:
             self._is_over = True
         await self._send(message)
+
+    async def _close_instead(self, denial: Message) -> None:
+        """
+        Close an open socket that is denied.
+
+        Starlette answers so whatever view raises a refusal, open or not; servers raise at it, and all that the page would hear
+        is a connection that breaks.
+        """
+        if not self._is_over:
+            self._is_over = True
+            await self._send({"type": "websocket.close", "code": 4000 + denial["status"]})
 
     async def _refuse(self, refusal: Refusal) -> None:
         self._is_over = True

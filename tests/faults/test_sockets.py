@@ -54,7 +54,7 @@ async def known_for_good(app: TokenGuardMiddleware) -> None:
     """Wait until every open socket hangs on the channel."""
     watch = app.guard.engine.vigil._watches.found()
     async with asyncio.timeout(20):
-        while any(guest.is_changed or guest.until != float("inf") for guest in watch._all()):
+        while watch._changed or any(guest.until != float("inf") for guest in watch._all()):
             await asyncio.sleep(0.01)
 
 
