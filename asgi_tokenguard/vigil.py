@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -125,7 +126,8 @@ class Watch:
         self._guests.setdefault(guest.key, set()).add(guest)
         self._wake.set()
         if self._task is None or self._task.done():
-            self._task = asyncio.ensure_future(self._run())
+            # In a context of its own: it outlives the request that opened the first connection, and its spans.
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="asgi_tokenguard vigil", context=Context())
 
     def remove(self, guest: Guest) -> None:
         self._changed.discard(guest)

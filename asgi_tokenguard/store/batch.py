@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Final
 
 # One reply of a pipeline is read as a whole: a thousand records of 400 bytes are 400 KB, and take the server a millisecond.
@@ -29,7 +30,7 @@ class Batch:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bytes | None] = loop.create_future()
         if not self._waiting:
-            loop.call_soon(self._send)
+            loop.call_soon(self._send, context=Context())  # no request's: all who wait share it
         self._waiting.append(((key, field), answer))
         return await answer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,9 @@ class Caches:
 
     def _start(self) -> tuple[Listener, Task[None]]:
         listener = Listener(self.here(), self._client, self._clock, namespace=self._namespace, staleness=self._staleness)
-        return listener, asyncio.create_task(listener.run(), name="asgi_tokenguard channel")
+        # In a context of its own: it outlives the request whose verdict opened it.
+        task = asyncio.get_running_loop().create_task(listener.run(), name="asgi_tokenguard channel", context=Context())
+        return listener, task
 
     @property
     def state(self) -> Tracking:
