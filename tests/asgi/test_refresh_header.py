@@ -132,6 +132,10 @@ class TestAPhone:
             assert 204 == (await phone.ask(path, "POST", access=False)).status
             assert "logged_out" == (await phone.ask()).code
             assert 204 == (await Phone(stage.app).ask(path, "POST")).status
+            assert (403, "cross_site_request") == (
+                (garbage := await call(stage.app, "POST", path, [(HEADER, "garbage")])).status,
+                garbage.code,
+            ), "what proves nothing is no proof"
 
     async def test_a_login_ends_the_session_that_it_brings(self, stage):
         phone = await logged_in(stage)
