@@ -78,7 +78,7 @@ class GuardOptions(TypedDict, total=False):
     """Where the access token is read: a header and a scheme, or a header alone.  Default: `"Authorization: Bearer"`."""
     new_token_header: str
     """The response header that hands a new access token out.  Default: `"X-New-Access-Token"`."""
-    refresh_header: str
+    refresh_header: str | None
     """
     A header, `"X-Refresh-Token"`, in which native apps that keep no cookies carry the refresh token; never a browser.
 
@@ -90,19 +90,19 @@ class GuardOptions(TypedDict, total=False):
     """Addresses, networks or `"unix"` whose forwarded headers count.  Default: none."""
     reauthentication: Iterable[str]
     """Paths that a caller of whom step-up is demanded may still reach: where the password is asked for.  Default: none."""
-    sign_in: str
+    sign_in: str | None
     """
     The page where users sign in, one of the *public* paths: documents without a session are sent there (303), with `next=`.
 
     Default: none, they are answered 401 as everybody.
     """
-    step_up: str
+    step_up: str | None
     """
     The page where a user's password is asked for once more, one of the *reauthentication* paths: documents are sent there.
 
     Default: *sign_in*.
     """
-    on_refusal: OnRefusal
+    on_refusal: OnRefusal | None
     """
     A callable `(scope, refusal) -> Response`, plain or async, for the app's own answers; None of it means ours.
 

@@ -262,6 +262,19 @@ def test_p32_what_is_missing_or_contradicts_is_refused(options, option, problem)
     assert (option, problem) == (error.option, error.problem)
 
 
+NO_PAGES = ["", "login", "//evil.example", "/\\evil.example", "https://app.example/login", "/a//b", "/a/../b", "/login?next=/",
+            "/login#a", "/a b", "/a%20b", "/é", "/login\n", "/login\r\nSet-Cookie: a=b", "/*", "/{page}"]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", NO_PAGES)
+@pytest.mark.parametrize("option", ["sign_in", "step_up"])
+def test_a_page_is_the_plain_path_of_one_even_where_every_path_is_open(option, value):
+    """It is written into `Location` as it stands."""
+    opened = {"public": ["/*"]} if option == "sign_in" else {"reauthentication": ["/*"]}
+    error = refusal(GOOD | opened | {option: value})
+    assert (option, f"{value!r} is no path of a page") == (error.option, error.problem)
+
+
 @pytest.mark.parametrize("option", ["public", "optional", "reauthentication"])
 def test_a_pattern_beside_or_around_the_endpoints_is_fine(option):
     """`/auth` itself is the app's, and a wider pattern counts everywhere else."""

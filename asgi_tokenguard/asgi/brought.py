@@ -31,6 +31,14 @@ def tokens(scope: Scope, engine: Engine) -> tuple[AccessClaims | None, RefreshCl
     )
 
 
+def proves_caller(scope: Scope, engine: Engine) -> bool:
+    """I1: whether a signed token in a header shows that no page of another site has made the request."""
+    access, refresh = tokens(scope, engine)
+    if refresh is not None and credentials.speaks_header(scope["headers"], engine.settings):
+        return True
+    return access is not None and (refresh is None or access.sid == refresh.sid)
+
+
 def check(scope: Scope, engine: Engine) -> None:
     """Refuse whoever asks for tokens in the header for native apps and is none, or has a cookie as well."""
     if credentials.speaks_header(scope["headers"], engine.settings):

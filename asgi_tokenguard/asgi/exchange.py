@@ -213,11 +213,8 @@ class Exchange:
     async def logout(self) -> None:
         signs, where = brought.origin(self._scope, self._engine)
         self._refuse_if_started()
-        access, refresh = brought.tokens(self._scope, self._engine)
-        # I1: a cookie alone does not log anybody out from another site; a signed token in a header proves who asks.
-        by_header = refresh is not None and credentials.speaks_header(self._scope["headers"], self._engine.settings)
-        is_proven = by_header or (access is not None and (refresh is None or access.sid == refresh.sid))
-        if not may_ride_on_cookie(signs.method, where, proven=is_proven):
+        # I1: a cookie alone does not log anybody out from another site.
+        if not may_ride_on_cookie(signs.method, where, proven=brought.proves_caller(self._scope, self._engine)):
             if where is Provenance.UNSTATED and not brought.anything(self._scope, self._engine):
                 return  # a program without a session: nothing to end, and nothing to clear
             raise CrossSiteRequest

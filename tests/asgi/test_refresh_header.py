@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from support.actors import COOKIE, FRESH, METADATA, OWN
 from support.forge import claims_of
+from support.forgeries import FORGERIES
 from support.http import send, serving
 from support.sockets import Peer, Room
 from support.stage import answer, staged
@@ -132,6 +133,10 @@ class TestAPhone:
             assert 204 == (await phone.ask(path, "POST", access=False)).status
             assert "logged_out" == (await phone.ask()).code
             assert 204 == (await Phone(stage.app).ask(path, "POST")).status
+            assert (403, "cross_site_request") == (
+                (garbage := await call(stage.app, "POST", path, [(HEADER, "garbage")])).status,
+                garbage.code,
+            ), "what proves nothing is no proof"
 
     async def test_a_login_ends_the_session_that_it_brings(self, stage):
         phone = await logged_in(stage)
@@ -182,6 +187,15 @@ class TestAPhone:
         phone = await logged_in(stage)
         for value, code in (("garbage", "invalid_token"), (phone.access, "invalid_token"), ("", "token_required")):
             assert (401, code) == ((result := await call(stage.app, "GET", "/me", [(HEADER, value)])).status, result.code)
+
+    @pytest.mark.parametrize("name", sorted(FORGERIES.keys() - {"empty"}))  # an empty one asks
+    async def test_i3_no_forgery_counts_in_it(self, stage, options, name):
+        phone = await logged_in(stage)
+        forged = FORGERIES[name](phone.refresh, options["secret"])
+        for method in ("GET", "POST"):
+            result = await call(stage.app, method, "/me", [(HEADER, forged)])
+            assert (401, "invalid_token", set()) == (result.status, result.code, gave(result))
+        assert 200 == (await phone.get()).status
 
     async def test_that_says_rotation_is_off_is_handed_nothing(self, stage):
         phone = await expired(stage)

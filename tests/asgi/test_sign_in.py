@@ -268,6 +268,9 @@ class TestOpenRedirects:
             ("/api", "/me", "/api/login?next=/api/me"),  # a proxy has cut it off
             ("/a b", "/a b/me", "/a%20b/login?next=/a%2520b/me"),
             ("/api", "/x/api/me", "/api/login"),
+            ("/api", "*", "/api/login"),
+            ("/api", "me", "/api/login"),
+            ("/api", "http://evil.example/", "/api/login"),
             ("//evil.example", "//evil.example/me", None),
             ("/\\evil.example", "/me", None),
             ("https://evil.example", "/me", None),

@@ -15,8 +15,9 @@ from litestar import Litestar, Request, get, post
 from quart import Quart
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from support.actors import METADATA, Browser
+from support.sockets import Peer
 from support.stage import carried, travelling
 from support.wire import call
 
@@ -150,6 +151,24 @@ async def test_an_apps_own_words_keep_status_and_challenge(make, clock):
         assert 1 == len([line for line in result.all("set-cookie") if line.startswith("last=1")])
     assert 'max_age="300"' in inside.get("www-authenticate")
     assert "both" == carried(inside)
+
+
+async def test_a_websocket_is_refused_in_json_as_ever(options, clock):
+    """Starlette asks the same handler about both; a handshake can be sent nowhere."""
+
+    async def room(socket):
+        await get_auth(socket).require_fresh()
+
+    asked = []
+    app = Starlette(routes=[WebSocketRoute("/room", room)])
+    guard = travelling(TokenGuard(**options, timeout=10, **PAGES, on_refusal=lambda *_: asked.append(1)), clock)
+    async with guard:
+        asgi_tokenguard.starlette.install(app, guard)
+        login = await guard.login("user-1", {})
+        headers = [("authorization", f"Bearer {login.access_token}"), *METADATA["page"].items()]
+        async with Peer(app, "/room", headers) as peer:
+            assert (401, "step_up_required") == await peer.refusal()
+    assert [] == asked
 
 
 async def test_without_options_it_is_json(make, clock):
