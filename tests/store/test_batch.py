@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 
 import pytest
 
@@ -30,6 +31,20 @@ async def test_all_of_one_tick_are_asked_as_one_and_each_gets_its_own():
     batch = Batch(sink)
     answers = await asyncio.gather(*(batch.read("key", f"{number}") for number in range(64)))
     assert ([64], [b"%d" % number for number in range(64)]) == (sink.asked, answers)
+
+
+async def test_the_question_of_all_runs_with_the_context_of_none():
+    """Variables and spans of the first who asks are not those of the others, and would outlive the request."""
+    variable: ContextVar[str] = ContextVar("variable", default="")
+    seen = []
+
+    async def ask(questions):
+        seen.append(variable.get())
+        return [b""] * len(questions)
+
+    variable.set("of the first")
+    await Batch(ask).read("key", "field")
+    assert [""] == seen
 
 
 async def test_a_later_tick_does_not_wait_for_an_earlier_one():
