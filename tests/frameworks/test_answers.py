@@ -114,7 +114,7 @@ async def make(request, options, clock):
     guards = []
 
     def make(**more):
-        guards.append(travelling(TokenGuard(**options, timeout=10, **more), clock))
+        guards.append(travelling(TokenGuard(**options, **more), clock))
         return request.param(guards[-1])
 
     with override_settings(ROOT_URLCONF=__name__):
@@ -161,7 +161,7 @@ async def test_a_websocket_is_refused_in_json_as_ever(options, clock):
 
     asked = []
     app = Starlette(routes=[WebSocketRoute("/room", room)])
-    guard = travelling(TokenGuard(**options, timeout=10, **PAGES, on_refusal=lambda *_: asked.append(1)), clock)
+    guard = travelling(TokenGuard(**options, **PAGES, on_refusal=lambda *_: asked.append(1)), clock)
     async with guard:
         asgi_tokenguard.starlette.install(app, guard)
         login = await guard.login("user-1", {})
