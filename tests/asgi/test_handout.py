@@ -81,7 +81,7 @@ class TestCallers:
         tab = await stage.expired()
         lost = await tab.ask()
         before = await stage.head(tab)
-        stage.clock.advance(5)
+        stage.clock.advance(1)  # well below what counts as late, on a busy machine too
         result = await ask(stage, tab, headers)
         assert (200, handed) == (result.status, carried(result))
         assert result.cookie() in {None, lost.cookie()}

@@ -14,6 +14,7 @@ from fastapi import Depends, FastAPI
 from litestar import Litestar, Request, get, post
 from quart import Quart
 from starlette.applications import Starlette
+from starlette.requests import Request as StarletteRequest
 from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from support.actors import METADATA, Browser
@@ -23,7 +24,7 @@ from support.wire import call
 
 import asgi_tokenguard.quart
 import asgi_tokenguard.starlette
-from asgi_tokenguard import TokenGuard, TokenGuardMiddleware, get_auth
+from asgi_tokenguard import CrossSiteRequest, TokenGuard, TokenGuardMiddleware, get_auth
 from asgi_tokenguard.fastapi import OptionalAuth, RequireFresh
 from asgi_tokenguard.litestar import TokenGuardPlugin, requires_fresh
 
@@ -176,3 +177,9 @@ async def test_without_options_it_is_json(make, clock):
     for kind in ("page", "fetch"):
         result = await tab.get("/email", kind=kind)
         assert (401, "step_up_required", ["application/json"]) == (result.status, result.code, result.all("content-type"))
+
+
+async def test_outside_of_a_guard_it_is_json_too():
+    """A mounted app's handler may meet a refusal of another guard's."""
+    answer = await asgi_tokenguard.starlette.answer_refusal(StarletteRequest({"type": "http"}), CrossSiteRequest())
+    assert (403, "application/json") == (answer.status_code, answer.headers["content-type"])
