@@ -112,9 +112,9 @@ def test_every_guard_of_an_app_is_closed_with_it(still):
     app = Starlette(routes=[Mount("/admin", TokenGuardMiddleware(bare_app(), guard=inner))])
     with guarded(app, redis=still.url), AuthClient(app) as client:
         client.post("/admin/")
-        assert inner.engine.store._link.connector._clients
+        assert inner.engine.store._link.connector._clients.everywhere()
         client.close()
-        assert not inner.engine.store._link.connector._clients
+        assert not inner.engine.store._link.connector._clients.everywhere()
 
 
 def test_the_guards_of_one_app_share_what_they_know_of_users(still):
