@@ -229,8 +229,9 @@ class Watch:
                 return
             raise
         in_vain.difference_update(guests)
-        # What was read while nobody listened is known for the bound alone.  A change since then has marked the guest.
-        is_kept = was_armed and self._cache.trusted_until > asked
+        # What was read while nobody listened is known for the bound alone.  A change since then has marked the guest.  And so
+        # it is where the channel has fallen silent: to hang on the rest of its trust would be to ask again at once, and again.
+        is_kept = was_armed and self._cache.trusted_until - self._staleness / SOON > asked
         for guest in guests:
             if code is not None:
                 self._dismiss(guest, Farewell.ENDED, code)
