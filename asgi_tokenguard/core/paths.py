@@ -49,8 +49,10 @@ class Patterns:
 
     def may_match(self, path: str, raw_path: bytes | None, root_path: str) -> bool:
         """Whether *path* matches, or somebody could read it as one that does: for patterns that close, not open."""
-        if self.match(path) or self.match(below_root(path, root_path)):
-            return True
+        for reading in (path, below_root(path, root_path)):
+            # Litestar serves `/admin/` as `/admin`, and the other way round.
+            if self.match(reading) or self.match(reading.rstrip("/")) or self.match(f"{reading}/"):
+                return True
         return is_odd(path, raw_path) or is_misplaced(path, raw_path, root_path)
 
     def opens(self, path: str, raw_path: bytes | None, root_path: str) -> bool:

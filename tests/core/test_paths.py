@@ -243,3 +243,22 @@ def test_i14_a_root_path_in_front_or_nowhere_is_understood(path, raw, root):
 def test_templates_are_refused(pattern):
     with pytest.raises(ConfigurationError, match="template"):
         Patterns.parse("public", [pattern])
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "expected"),
+    [
+        ("/pay", "", True),
+        ("/pay/", "", True),  # Litestar serves it as `/pay`
+        ("/api/pay/", "/api", True),
+        ("/admin", "", True),  # and this one as `/admin/`
+        ("/x/../pay", "", True),
+        ("/payments", "", False),
+        ("/pay/x", "", False),
+        ("/administration", "", False),
+        ("/", "", False),
+    ],
+)
+def test_a_pattern_that_closes_takes_in_what_any_router_might_serve_as_one_of_it(path, root, expected):
+    """As `strict` does: there a reading too many costs one question to Redis, and one too few a stale verdict."""
+    assert expected is Patterns.parse("strict", ["/pay", "/admin/*"]).may_match(path, path.encode(), root)

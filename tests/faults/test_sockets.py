@@ -88,6 +88,26 @@ async def test_i6_a_server_that_stands_still_closes_sockets_within_the_bound(own
     report("frozen", took)
 
 
+async def test_a_channel_that_falls_silent_makes_nobody_ask_all_the_time(own):
+    """While the rest of its trust runs out as well: else a thousand sockets would keep the process busy with one lost wire."""
+    async with wire_to(own) as wire, a_process(f"redis://127.0.0.1:{wire.port}") as app, an_open_socket(app) as peer:
+        await known_for_good(app)
+        before, began = commands(own.url)["hget"], time.monotonic()
+        wire.silence_channel()
+        await asyncio.sleep(2 * STALENESS)
+        assert "user-1" == (await peer.says())["subject"]
+        bounds = (time.monotonic() - began) / STALENESS
+        # Twice within each bound, once more where the trust ends, and one round more.
+        assert 1 <= commands(own.url)["hget"] - before <= 2 * (bounds + 1) + 1
+        since = time.monotonic()
+        async with Redis.from_url(own.url) as admin:  # past every process of ours
+            await admin.flushall()
+        code, took = await closed_after(peer, since)
+        assert 4401 == code
+        wire.mend()
+    report("a silent channel", took)
+
+
 async def test_a_channel_that_is_lost_and_found_closes_nothing(own):
     async with a_process(own.url) as app, an_open_socket(app) as peer, Redis.from_url(own.url) as admin:
         for _ in range(3):

@@ -16,6 +16,8 @@ class Wire:
         self._to = port
         self._open = asyncio.Event()
         self._open.set()
+        self._channel_is_heard = asyncio.Event()
+        self._channel_is_heard.set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
         self.port = 0
@@ -23,20 +25,29 @@ class Wire:
     def cut(self) -> None:
         self._open.clear()
 
+    def silence_channel(self) -> None:
+        """From now on nothing comes over connections on which changes are told; all others work."""
+        self._channel_is_heard.clear()
+
     def mend(self) -> None:
         self._open.set()
+        self._channel_is_heard.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self._to)
         self._writers += [back, writer]
+        said: set[bytes] = set()
         for source, sink in ((reader, back), (there, writer)):
-            task = asyncio.ensure_future(self._pump(source, sink))
+            task = asyncio.ensure_future(self._pump(source, sink, said))
             self._pumps.add(task)
             task.add_done_callback(self._pumps.discard)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, said: set[bytes]) -> None:
         while data := await source.read(65_536):
             await self._open.wait()
+            said |= {b"TRACKING"} if b"TRACKING" in data else set()
+            if said:
+                await self._channel_is_heard.wait()
             sink.write(data)
         sink.close()
 
