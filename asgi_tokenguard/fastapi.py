@@ -61,6 +61,14 @@ CurrentAuth = Annotated[Auth, Security(current_auth)]
 """The `Auth` of a session; see `current_auth`."""
 
 
+class RequireFreshIsToBeCalled:
+    """
+    `Depends(RequireFresh)` would make one for each request and ask it nothing.
+
+    FastAPI reads the parameters of what it is given when the route is made, and refuses this type by its name.
+    """
+
+
 class RequireFresh:
     """
     A dependency that raises `StepUpRequired` unless the user has logged in or confirmed within *max_age* seconds.
@@ -68,7 +76,7 @@ class RequireFresh:
     The default, and the most, is the option `fresh`.  It gives the `Auth`.
     """
 
-    def __init__(self, max_age: float | None = None) -> None:
+    def __init__(self, max_age: float | None = None, _called: RequireFreshIsToBeCalled | None = None) -> None:
         self.max_age = max_age
 
     async def __call__(self, auth: CurrentAuth) -> Auth:

@@ -31,10 +31,11 @@ async def lifespan(app: ASGIApp, guard: TokenGuard, scope: Scope, receive: Recei
         logger.warning("Redis is away at start-up; the guard opens with the first request that it answers")
     except TokenGuardError as error:
         # An embedded server that cannot be started will not be there later either, nor will a second guard be gone.  Raising
-        # would look like an app that knows no lifespan, and the server would go on without the app's own start-up.
+        # alone would look like an app that knows no lifespan, and the server would go on without the app's own start-up; and
+        # Starlette's TestClient goes on unless the app raises as well, as Starlette itself does.
         await receive()
         await send({"type": "lifespan.startup.failed", "message": str(error)})
-        return
+        raise
     closed = reads = False
 
     async def close_first(message: Message) -> None:

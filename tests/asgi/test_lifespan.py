@@ -13,6 +13,7 @@ from support.stage import Handlers, alive, connections, travelling
 from support.wire import call
 
 from asgi_tokenguard import TokenGuardMiddleware
+from asgi_tokenguard.store.embedded import EmbeddedServerError
 
 
 class Lifespan:
@@ -179,7 +180,11 @@ def test_under_a_real_server_with_and_without_lifespan(options, lifespan):
 
 
 async def test_an_embedded_server_that_cannot_start_fails_the_start_up_and_says_why(tmp_path, monkeypatch):
-    """Raising would look like an app that knows no lifespan, and the server would go on without the app's own start-up."""
+    """
+    Raising alone would look like an app that knows no lifespan, and the server would go on without the app's own start-up.
+
+    Starlette's TestClient goes on unless the app raises as well.
+    """
     server = tmp_path / "server"
     server.write_text("#!/bin/sh\necho out of luck; exit 3\n")
     server.chmod(0o700)
@@ -193,7 +198,8 @@ async def test_an_embedded_server_that_cannot_start_fails_the_start_up_and_says_
     async def take(message):
         sent.append(message)
 
-    await app({"type": "lifespan", "state": {}}, receive, take)
+    with pytest.raises(EmbeddedServerError):
+        await app({"type": "lifespan", "state": {}}, receive, take)
     assert ["lifespan.startup.failed"] == [message["type"] for message in sent]
     assert "embedded server" in sent[0]["message"]
     assert 503 == (await Browser(app).tab().post("/login")).status

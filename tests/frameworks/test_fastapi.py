@@ -6,7 +6,7 @@ from typing import Annotated
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Security
-from fastapi.exceptions import HTTPException
+from fastapi.exceptions import FastAPIError, HTTPException
 from fastapi.responses import JSONResponse
 from openapi_spec_validator import validate
 from starlette.testclient import TestClient
@@ -191,3 +191,12 @@ def test_a_wrong_option_is_told_at_once(app, options):
     with pytest.raises(ConfigurationError, match="did you mean 'public'"):
         install(app, **options, publik=PUBLIC)
     assert [] == app.user_middleware
+
+
+def test_require_fresh_without_its_parentheses_is_refused_when_the_route_is_made():
+    """`Depends(RequireFresh)` would check nothing: FastAPI would make one and hand it to the endpoint."""
+    app = FastAPI()
+    with pytest.raises(FastAPIError, match="RequireFreshIsToBeCalled"):
+
+        @app.post("/transfer")
+        async def transfer(auth: Annotated[Auth, Depends(RequireFresh)]) -> None: ...

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from fastapi import FastAPI
@@ -19,13 +19,14 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.routing import Route
+from starlette.testclient import TestClient
 from support.actors import METADATA, Browser
 from support.sockets import bearer
 from support.stage import carried, travelling
 from support.streams import Reader
 from support.wire import Answer, call
 
-from asgi_tokenguard import TokenGuard, TokenGuardMiddleware, get_auth
+from asgi_tokenguard import ConfigurationError, TokenGuard, TokenGuardMiddleware, get_auth
 
 SPA = "https://spa.example"
 PAGE = {"origin": SPA, "accept-encoding": "gzip"}
@@ -114,7 +115,8 @@ async def started(app):
         yield await asyncio.wait_for(outbox.get(), 20)
     finally:
         await inbox.put({"type": "lifespan.shutdown"})
-        await asyncio.wait_for(task, 20)
+        with suppress(ConfigurationError):  # raised after the failure was told
+            await asyncio.wait_for(task, 20)
 
 
 @pytest.fixture(params=[Starlette, FastAPI])
@@ -252,6 +254,11 @@ class TestTwice:
         async with started(app) as message:
             assert "lifespan.startup.failed" == message["type"]
             assert "wrap the app once" in message["message"]
+
+    def test_a_test_client_sees_it_too(self, guard, second):
+        app = TokenGuardMiddleware(TokenGuardMiddleware(Starlette(), guard=second), guard=guard)
+        with pytest.raises(ConfigurationError, match="wrap the app once"), TestClient(app):
+            pass
 
     async def test_where_no_start_up_is_seen_the_request_fails_and_loses_no_token(self, guard, second, clock):
         app = TokenGuardMiddleware(TokenGuardMiddleware(build(Starlette, [USUAL["session"]]), guard=second), guard=guard)
