@@ -16,7 +16,7 @@ from asgi_tokenguard.asgi.streams import Stream
 from asgi_tokenguard.auth import SCOPE_KEY, carrier_of_known, enter, follow, identity_behind, presented_identity
 from asgi_tokenguard.core.callers import Caller, Provenance, login_caller
 from asgi_tokenguard.core.decisions import may_log_in, may_ride_on_cookie, refusal_code
-from asgi_tokenguard.core.media_types import media_type
+from asgi_tokenguard.core.media_types import has_length, media_type
 from asgi_tokenguard.core.paths import Openness
 from asgi_tokenguard.errors import (
     CannotReceive,
@@ -50,13 +50,13 @@ START: Final = "http.response.start"
 class Exchange:
     """One request: remembers what to add to the response head."""
 
-    # Here and not in `__init__`, since a request with a known token sets none of them but `_started` and `_head`.
+    # Here and not in `__init__`, since a request with a known token sets none of them but `_started`.
     _delivery: Delivery | None = None
     _clears = False
     _started = False
     _made: Mapping[str, str] = MappingProxyType({})  # session id -> user, of a login made in this request
     _pending: gate.Pending | None = None
-    _head: Message | None = None  # kept until it is known whether more than one part follows
+    _kind: bytes | None = None  # of what becomes a stream where more than one part follows
     _stream: Stream | None = None
     _auth: Auth
 
@@ -147,24 +147,32 @@ class Exchange:
         await responses.send_whole(await self.answered(refusal), self.send)
 
     def send(self, message: Message) -> Awaitable[None]:
-        """The app's `send`: the response head is looked at, and whether more than one part follows."""
+        """The app's `send`: the response head is looked at, and whether a stream follows."""
         if not self._started and message["type"] == START:
-            self._started, self._head = True, message
+            self._started = True
+            kind = media_type(message.get("headers", ()))
+            if self._engine.settings.streams.holds(kind):
+                return self._send_head_of_stream(message, kind)
             if self._delivery is not None or self._clears:
                 return self._send_head(message)
         elif self._stream is not None:
             return self._stream.send(message)
-        elif self._head is not None and message.get("more_body"):
-            return self._send_first_part(self._head, message)
+        elif self._kind is not None and message.get("more_body"):
+            self._begin_stream(self._kind)
+            return self.send(message)
         return self._send(message)
 
-    def _send_first_part(self, head: Message, message: Message) -> Awaitable[None]:
-        self._head = None
-        identity, kind = identity_behind(self._auth), media_type(head.get("headers", ()))
-        if identity is None or not self._engine.settings.streams.holds(kind):
-            return self._send(message)
-        self._stream = Stream(self._engine, identity, self._send, kind)
-        return self._stream.send(message)
+    async def _send_head_of_stream(self, head: Message, kind: bytes) -> None:
+        await self._send_head(head)
+        if has_length(head.get("headers", ())):
+            self._kind = kind  # one part, mostly
+        else:  # from here on: it may be silent for hours, and its first part is for a session that lives
+            self._begin_stream(kind)
+
+    def _begin_stream(self, kind: bytes) -> None:
+        self._kind, identity = None, identity_behind(self._auth)
+        if identity is not None:
+            self._stream = Stream(self._engine, identity, self._send, kind)
 
     async def _send_head(self, message: Message) -> None:
         extra = await self._additions()

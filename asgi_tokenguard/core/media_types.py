@@ -41,3 +41,8 @@ def media_type(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         if name.lower() == b"content-type":
             return value.partition(b";")[0].strip().lower()
     return b""
+
+
+def has_length(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the size of the response is known from the start, as it is of no stream."""
+    return any(name.lower() == b"content-length" for name, _ in headers)

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.sockets import bearer
+from support.sockets import PATIENCE, bearer
 from support.stage import staged
 from support.streams import LAST, Reader, Ticker, reading
 from support.wire import scope_of
@@ -66,10 +66,47 @@ async def test_a_stream_of_nobody_belongs_to_no_session(stage):
     assert stage.guard.engine.vigil._watches.found() is None
 
 
+async def test_i6_a_stream_that_is_silent_ends_as_well_and_tells_nobody_its_news(stage):
+    """It is one from its head on: an app may wait for hours for what it has to tell first."""
+    news, asked = asyncio.Event(), []
+
+    @stage.on("/events")
+    async def silent(scope, receive, send):
+        await send(Ticker().head)
+        asked.append(scope["path"])
+        await news.wait()
+        await send({"type": "http.response.body", "body": b"data: a secret\n\n", "more_body": True})
+
+    tab = await stage.logged_in()
+    reader = Reader(stage.app, bearer(tab), "/events")
+    async with asyncio.timeout(PATIENCE):
+        while not asked:
+            await asyncio.sleep(0.005)
+        await stage.guard.revoke_all("user-1")
+        while reader.sent[-1] != LAST:
+            await asyncio.sleep(0.005)
+    news.set()
+    await reader.ended()
+    assert LAST == reader.sent[-1]
+    assert not any(message.get("body") for message in reader.sent)
+
+
+async def test_i6_a_download_whose_length_is_known_is_cut_off_as_well(options, clock):
+    async with staged(options, clock, streams=["application/zip"]) as stage:
+        ticker = Ticker("application/zip")
+        ticker.head["headers"].append((b"Content-Length", b"1000000"))
+        stage.on("/events")(ticker)
+        tab = await stage.logged_in()
+        async with reading(stage, tab) as reader:
+            await stage.guard.revoke_all("user-1")
+            await reader.ended()
+            assert all(message["more_body"] for message in reader.sent[1:])
+
+
 async def test_a_whole_response_is_not_watched(stage):
     @stage.on("/events")
     async def whole(scope, receive, send):
-        await send(Ticker().head)
+        await send({**Ticker().head, "headers": [*Ticker().head["headers"], (b"content-length", b"9")]})
         await send({"type": "http.response.body", "body": b"data: x\n\n"})
 
     tab = await stage.logged_in()

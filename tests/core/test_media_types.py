@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asgi_tokenguard import ConfigurationError
-from asgi_tokenguard.core.media_types import MediaTypes, media_type
+from asgi_tokenguard.core.media_types import MediaTypes, has_length, media_type
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,11 @@ from asgi_tokenguard.core.media_types import MediaTypes, media_type
 )
 def test_the_type_is_read_without_case_and_parameters(headers, expected):
     assert expected == media_type(headers)
+
+
+def test_a_length_is_found_without_case():
+    assert has_length([(b"x", b"1"), (b"Content-Length", b"0")])
+    assert not has_length([(b"content-type", b"a/b"), (b"x-content-length", b"1")])
 
 
 def test_types_are_named_one_by_one_or_all_together():
