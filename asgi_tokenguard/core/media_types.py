@@ -38,7 +38,7 @@ class MediaTypes:
 def media_type(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The type in `Content-Type`, lower case and without parameters; empty where there is none."""
     for name, value in headers:
-        if name.lower() == b"content-type":
+        if name == b"content-type" or name.lower() == b"content-type":  # nearly all apps write it small, as ASGI asks them to
             return value.partition(b";")[0].strip().lower()
     return b""
 
