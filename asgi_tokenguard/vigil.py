@@ -185,12 +185,14 @@ class Watch:
         """When the next round is due: for any of *guests*, who have just been looked at, or as it was planned before."""
         now, soon = self._clock.monotonic(), self._staleness / SOON
         again = now + self._staleness / AGAIN
-        moments = (
+        moments = [
             min(again if guest in in_vain else self._known_until(guest) - soon, guest.ends, guest.too_old)
             for guest in guests
             if self._is_here(guest)
-        )
+        ]
         self._round = min(moments, default=now) if is_round else min((self._round, *moments))
+        if not self._changed <= in_vain:  # a stall kept them from being asked about
+            self._wake.set()
 
     async def _rest(self) -> None:
         """Until something is heard, or the next round."""
