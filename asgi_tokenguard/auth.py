@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 
+from asgi_tokenguard import option_checks as checks
 from asgi_tokenguard.errors import Code, InsufficientScope, NoSuchSession, NotAuthenticated, NotGuarded
 from asgi_tokenguard.store.answers import Whose
 
@@ -176,8 +177,10 @@ class Auth:
         Raise `StepUpRequired` unless the user has logged in or confirmed within *max_age* seconds (default and most: `fresh`).
 
         The proof is the freshness token of `login` and `reauthenticated`.  A refresh cookie, copied or not, is none.
+        Raises `ConfigurationError`, a ValueError, where *max_age* is below 0 or no number.
         """
-        await self._carrier.require_fresh(self._known(), max_age)
+        limit = checks.max_age(max_age)
+        await self._carrier.require_fresh(self._known(), limit)
 
     def require_scopes(self, *scopes: str) -> None:
         """
@@ -290,4 +293,4 @@ def _show(scope: MutableMapping[str, Any], identity: Identity | None) -> None:
     if identity is None:
         scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
     else:  # new ones for each request, since apps write in them
-        scope["user"], scope["auth"] = User(identity), AuthCredentials(("authenticated", *identity.scopes))
+        scope["user"], scope["auth"] = User(identity), AuthCredentials(identity.granted)

@@ -43,9 +43,10 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=_number(0, 65535), default=8000, help="port to listen on, 0 for any free one (default: %(default)s)"
     )
     demo.add_argument("--redis", default="embedded://", metavar="URL", help="where sessions are kept (default: %(default)s)")
-    # Two seconds leave time to use a token by hand; after an hour nobody waits for a rotation any more.
+    # Two seconds leave time to use a token by hand; after an hour nobody waits for a rotation any more; for twenty seconds
+    # whoever opens the page looks around.
     demo.add_argument(
-        "--access", type=_number(2, 3600), default=30, metavar="SECONDS", help="life of an access token (default: %(default)s)"
+        "--access", type=_number(2, 3600), default=20, metavar="SECONDS", help="life of an access token (default: %(default)s)"
     )
     demo.add_argument("--selftest", action="store_true", help="drive a server of its own over HTTP, exit 0 or 1")
     return parser

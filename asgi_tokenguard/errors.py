@@ -81,8 +81,8 @@ DETAIL: Final = {
     Code.STEP_UP_REQUIRED: "This needs a fresh proof of who you are; confirm it and try again.",
     Code.SUBJECT_MISMATCH: "The session belongs to another user than the one who was confirmed.",
     Code.NO_SUCH_SESSION: "This user has no live session of that id.",
-    Code.CROSS_SITE_REQUEST: "The cookie alone does not carry this request: Origin or Sec-Fetch-Site must show this site, "
-    "or the access token must come as well.",
+    Code.CROSS_SITE_REQUEST: "Neither Origin nor Sec-Fetch-Site shows this site: a page of another origin has to be named in "
+    "trusted_origins, and a program without them sends its access token beside the cookie, expired or not.",
     Code.CANNOT_RECEIVE: "This caller cannot receive tokens; log in from a page or a script of this site.",
     Code.STORE_UNAVAILABLE: "The session store does not answer; try again shortly.",
     Code.NOT_FOUND: "There is no such endpoint; openapi.json beside them lists all.",

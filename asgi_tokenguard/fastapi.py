@@ -20,6 +20,7 @@ from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
+from asgi_tokenguard import option_checks as checks
 from asgi_tokenguard.auth import Auth, get_auth
 from asgi_tokenguard.starlette import answer_refusal, install
 
@@ -73,11 +74,12 @@ class RequireFresh:
     """
     A dependency that raises `StepUpRequired` unless the user has logged in or confirmed within *max_age* seconds.
 
-    The default, and the most, is the option `fresh`.  It gives the `Auth`.
+    The default, and the most, is the option `fresh`.  It gives the `Auth`.  Raises `ConfigurationError` where *max_age* is
+    below 0 or no number.
     """
 
     def __init__(self, max_age: float | None = None, _called: RequireFreshIsToBeCalled | None = None) -> None:
-        self.max_age = max_age
+        self.max_age = checks.max_age(max_age)
 
     async def __call__(self, auth: CurrentAuth) -> Auth:
         await auth.require_fresh(self.max_age)

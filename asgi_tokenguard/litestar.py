@@ -20,6 +20,7 @@ from litestar import Request, Response
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin
 
+from asgi_tokenguard import option_checks as checks
 from asgi_tokenguard.asgi import answers, responses
 from asgi_tokenguard.auth import get_auth
 from asgi_tokenguard.errors import Refusal
@@ -94,11 +95,12 @@ def requires_fresh(max_age: float | None = None) -> Guard:
     """
     Make a guard that raises `StepUpRequired` unless the user has logged in or confirmed within *max_age* seconds.
 
-    The default, and the most, is the option `fresh`.
+    The default, and the most, is the option `fresh`.  Raises `ConfigurationError` where *max_age* is below 0 or no number.
     """
+    limit = checks.max_age(max_age)
 
     async def demand(connection: Connection, _handler: BaseRouteHandler) -> None:
-        await get_auth(connection).require_fresh(max_age)
+        await get_auth(connection).require_fresh(limit)
 
     return demand
 

@@ -83,7 +83,9 @@ class Liveness:
             self._caches.listen()
             return
         deadline = self._clock.monotonic_at(ends * 1000)
-        self._caches.here().put(reading, field, identity_in(claims), deadline, size_of(claims.claims))
+        identity = identity_in(claims)
+        size = size_of(identity.claims) + size_of(identity.scopes)
+        self._caches.here().put(reading, field, identity, deadline, size)
 
     @property
     def tracking(self) -> Tracking:

@@ -9,7 +9,7 @@ from asgi_tokenguard.asgi.lifespan import lifespan
 from asgi_tokenguard.asgi.websocket import websocket
 from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.guard import TokenGuard
-from asgi_tokenguard.options import GuardOptions
+from asgi_tokenguard.options import MiddlewareOptions
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,11 +19,11 @@ class TokenGuardMiddleware:
     """
     Wrap an ASGI app so that its requests carry sessions.
 
-    Takes the options of `GuardOptions`, or one *guard* and then no other option.  Raises `ConfigurationError` when an option
-    is wrong, here and not at the first request.
+    Takes the options of `MiddlewareOptions`, or one *guard* and then no other option.  Raises `ConfigurationError` when an
+    option is wrong, here and not at the first request.
     """
 
-    def __init__(self, app: ASGIApp, guard: TokenGuard | None = None, **options: Unpack[GuardOptions]) -> None:
+    def __init__(self, app: ASGIApp, guard: TokenGuard | None = None, **options: Unpack[MiddlewareOptions]) -> None:
         if guard is not None and options:
             raise ConfigurationError("guard", "other options stand beside it", "give the options to TokenGuard")
         if not isinstance(guard, TokenGuard | None):
@@ -35,7 +35,20 @@ class TokenGuardMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await Exchange(self.guard.engine, scope, send).run(self.app, receive)
+            # Here and not in a coroutine of the exchange's: each one that every request is awaited through is paid by all.
+            exchange = Exchange(self.guard.engine, scope, send)
+            app = self.app if exchange.knows() else await exchange.admit(self.app)
+            if app is None:
+                return
+            try:
+                await app(scope, receive, exchange.send)
+            except Exception as error:
+                if not await exchange.answers(error):
+                    raise
+            finally:
+                stream = exchange.let_go()
+                if stream is not None:
+                    await stream.close()
         elif scope["type"] == "websocket":
             await websocket(self.app, self.guard.engine, scope, receive, send)
         elif scope["type"] == "lifespan":

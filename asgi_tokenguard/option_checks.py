@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from inspect import signature
 from typing import Any, Final, TypeVar
 
 from asgi_tokenguard.core.callers import normal_origin
@@ -89,12 +90,32 @@ def paths(options: Mapping[str, Any]) -> Paths:
     return Paths(public=public, optional=optional, required=required)
 
 
+def reauthentication(value: object, paths: Paths) -> Patterns:
+    """Where a doubted caller may confirm who they are; *paths* are those of the app."""
+    patterns = Patterns.parse("reauthentication", value)
+    # Where credentials are not looked at nobody is known, so that there is nobody to confirm.
+    shadowed = [path for path in patterns.exact if paths.public.match(path)]
+    shadowed += [f"{prefix}*" for prefix in patterns.prefixes if prefix.startswith(paths.public.prefixes)]
+    if shadowed:
+        problem = f"{min(shadowed)!r} is public, where nobody is known whose password could be asked for"
+        raise ConfigurationError("reauthentication", problem, "take it out of public")
+    return patterns
+
+
 def fresh(value: object) -> int:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     # An hour: who is asked for a password less often than that is not asked for it at all.
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1 <= seconds <= 3600 or seconds % 1:  # noqa: PLR2004
         raise ConfigurationError("fresh", f"{value!r} is out of range", "give whole seconds from 1 to 3600, or a timedelta")
     return int(seconds)
+
+
+def max_age(value: object) -> float | None:
+    """Seconds that a proof may be old, as `require_fresh` takes them; None where the option `fresh` is to decide alone."""
+    # Not a number is neither above nor below any limit: nothing would be fresh, and the challenge could not say how much is.
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
+        raise ConfigurationError("max_age", f"{value!r} is no number of seconds", "give 0 or more, or nothing for `fresh`")
+    return value
 
 
 def max_sessions(value: object) -> int:
@@ -170,7 +191,20 @@ def _page(option: str, value: object, endpoints: str | None) -> str:
 def on_refusal(value: Any) -> Any:
     if value is not None and (isinstance(value, type) or not callable(value)):
         raise ConfigurationError("on_refusal", f"a {type(value).__name__} was given", "pass a function (scope, refusal)")
+    if value is not None and not _takes_two(value):
+        raise ConfigurationError("on_refusal", "it cannot be called with a scope and a refusal", "write (scope, refusal)")
     return value
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    # Else every refusal would be answered in our words, and only the log would say why.
+    try:
+        signature(function).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # some of those written in C tell nothing of themselves
+        return True
+    return True
 
 
 def boolean(option: str, value: object) -> bool:

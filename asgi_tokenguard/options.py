@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, Required, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict
 
 from asgi_tokenguard import option_checks as checks
 from asgi_tokenguard.core.address import TrustedProxies
@@ -40,20 +40,13 @@ STALENESS: Final = 1.0
 OnRefusal: TypeAlias = "Callable[[Scope, Refusal], Response | Awaitable[Response | None] | None]"
 
 
-class GuardOptions(TypedDict, total=False):
-    """The keywords of `TokenGuard` and `TokenGuardMiddleware`."""
+class _Options(TypedDict, total=False):
+    """What may be left out."""
 
     secret: str | bytes
     """The secret that signs tokens, at least 32 bytes; this or *keys* is required."""
     keys: KeySet
     """Several secrets, from oldest to newest."""
-    redis: Required[str | Redis | RedisCluster]
-    """
-    `redis://`, `rediss://`, `unix://` or `embedded://` URL, or a client of `redis.asyncio`, which stays yours to close.
-
-    Clients: `Redis`, `RedisCluster`, and what `Sentinel.master_for` makes.  One that decodes replies or reads from replicas is
-    refused.
-    """
     namespace: str
     """Prefix of all keys in Redis.  Default: `"tg"`."""
     timeout: float
@@ -128,6 +121,29 @@ class GuardOptions(TypedDict, total=False):
     """A table of sessions in your own database, written off the request path: `SqlMirror`.  Default: none."""
 
 
+class GuardOptions(_Options):
+    """The keywords of `TokenGuard`."""
+
+    redis: str | Redis | RedisCluster
+    """
+    `redis://`, `rediss://`, `unix://` or `embedded://` URL, or a client of `redis.asyncio`, which stays yours to close.
+
+    Clients: `Redis`, `RedisCluster`, and what `Sentinel.master_for` makes.  One that decodes replies or reads from replicas is
+    refused.
+    """
+
+
+class MiddlewareOptions(_Options, total=False):
+    """
+    The keywords of `TokenGuardMiddleware`: beside a guard of its own stands none, so that none is required.
+
+    Two overloads would say more, but mypy takes only the first of them through `add_middleware`.
+    """
+
+    redis: str | Redis | RedisCluster
+    """As for `TokenGuard`; missing without a guard, it is a `ConfigurationError`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Options after their check, in the form that a request needs."""
@@ -178,7 +194,8 @@ def settle(options: Mapping[str, Any]) -> Settings:
         raise ConfigurationError("redis", "it is missing or None", "pass redis='redis://localhost:6379/0'")
     access_header, access_scheme = checks.access_header(options.get("access_header", "Authorization: Bearer"))
     new_token_header = checks.header_name("new_token_header", options.get("new_token_header", "X-New-Access-Token")).encode()
-    paths, reauthentication = checks.paths(options), Patterns.parse("reauthentication", options.get("reauthentication", ()))
+    paths = checks.paths(options)
+    reauthentication = checks.reauthentication(options.get("reauthentication", ()), paths)
     patterns = {"public": paths.public, "optional": paths.optional, "reauthentication": reauthentication}
     endpoints = mount_point(options.get("endpoints"), patterns)
     return Settings(

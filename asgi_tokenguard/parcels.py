@@ -13,20 +13,29 @@ from asgi_tokenguard.core.rotation import Handout, Outcome
 from asgi_tokenguard.errors import Code
 from asgi_tokenguard.store.answers import Presentation
 
+# What Starlette's `@requires` finds for everybody who is signed in; for most it is all, and one object for them all.
+SIGNED_IN: Final = ("authenticated",)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """
     Who a request is from: *claims* are the app's, *auth_time* is when the user last proved who they are (seconds).
 
-    *scopes* are those in the claim `scope`, read once and not for each request of a known token.
+    *granted* is what Starlette's `@requires` looks among: `SIGNED_IN` and the scopes in the claim `scope`, which is read once
+    and not for each request of a known token.
     """
 
     subject: str
     session_id: str
     claims: Mapping[str, Any] = field(repr=False)
     auth_time: int
-    scopes: tuple[str, ...]
+    granted: tuple[str, ...]
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What the user may do, as the claim says."""
+        return self.granted[len(SIGNED_IN) :]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,4 +90,5 @@ def identity_in(claims: AccessClaims) -> Identity:
 
 
 def _identity(subject: str, sid: str, claims: Mapping[str, Any], auth_time: int) -> Identity:
-    return Identity(subject=subject, session_id=sid, claims=claims, auth_time=auth_time, scopes=scopes(claims))
+    granted = SIGNED_IN + scopes(claims)
+    return Identity(subject=subject, session_id=sid, claims=claims, auth_time=auth_time, granted=granted)

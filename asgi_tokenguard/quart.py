@@ -17,16 +17,15 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 
-from quart import Response, current_app, request
+from quart import Quart, Response, current_app, request
 
+from asgi_tokenguard import option_checks as checks
 from asgi_tokenguard.asgi import answers
 from asgi_tokenguard.auth import get_auth
-from asgi_tokenguard.errors import Refusal
+from asgi_tokenguard.errors import ConfigurationError, Refusal
 from asgi_tokenguard.middleware import TokenGuardMiddleware
 
 if TYPE_CHECKING:
-    from quart import Quart
-
     from asgi_tokenguard.guard import TokenGuard
     from asgi_tokenguard.options import GuardOptions
 
@@ -40,12 +39,15 @@ AsyncView = Callable[..., Awaitable[Any]]
 def install(app: Quart, guard: TokenGuard) -> None: ...
 @overload
 def install(app: Quart, guard: None = None, **options: Unpack[GuardOptions]) -> None: ...
-def install(app: Quart, guard: TokenGuard | None = None, **options: Any) -> None:
+def install(app: Any, guard: TokenGuard | None = None, **options: Any) -> None:
     """
     Put *app* under guard, and answer what `get_auth` raises in it with its `code`.
 
     Takes the options of `TokenGuardMiddleware`, or one *guard*.  Raises `ConfigurationError` when an option is wrong.
     """
+    if not isinstance(app, Quart):
+        remedy = "call install(app, ...) with the Quart app itself, before anything is wrapped around it"
+        raise ConfigurationError("app", f"a {type(app).__name__} was given", remedy)
     # As Quart's documentation says, so that `app` stays a Quart.  Its types of ASGI are Hypercorn's and not Starlette's.
     app.asgi_app = TokenGuardMiddleware(cast("Any", app.asgi_app), guard, **options)  # type: ignore[method-assign,assignment]
     app.register_error_handler(Refusal, answer_refusal)
@@ -82,11 +84,12 @@ def requires_fresh(max_age: float | None = None) -> Callable[[View], AsyncView]:
     """
     Make a decorator of views that raises `StepUpRequired` unless the user has logged in or confirmed within *max_age* seconds.
 
-    The default, and the most, is the option `fresh`.
+    The default, and the most, is the option `fresh`.  Raises `ConfigurationError` where *max_age* is below 0 or no number.
     """
+    limit = checks.max_age(max_age)
 
     async def demand() -> None:
-        await get_auth(request).require_fresh(max_age)
+        await get_auth(request).require_fresh(limit)
 
     return _before(demand)
 

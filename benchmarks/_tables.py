@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import _targets
 from _common import cell
 
 COLUMNS = {
@@ -46,13 +47,15 @@ COLUMNS = {
 
 
 def with_tables(document: str, reports: Iterable[dict[str, Any]]) -> str:
-    """*document* with the tables of *reports* in their places."""
-    for report in reports:
-        before, start, rest = document.partition(f"<!-- {report['benchmark']} -->\n")
+    """*document* with the tables of *reports*, and of what they aimed at, in their places."""
+    by_name = {report["benchmark"]: report for report in reports}
+    tables = {name: table(report) for name, report in by_name.items()} | {"targets": _targets.table(by_name)}
+    for name, lines in tables.items():
+        before, start, rest = document.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
         if not end:
-            raise ValueError(f"the document has no place for the table of {report['benchmark']}")
-        document = before + start + table(report) + end + after
+            raise ValueError(f"the document has no place for the table of {name}")
+        document = before + start + lines + end + after
     return document
 
 

@@ -6,6 +6,8 @@ import os
 from typing import Any
 
 from _common import CLAIMS, SECRET
+from fastapi import FastAPI
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -29,6 +31,15 @@ async def me(request: Request) -> JSONResponse:
 async def login(request: Request) -> JSONResponse:
     await get_auth(request).login(request.path_params["user"], CLAIMS)
     return JSONResponse({"ok": True})
+
+
+class Me(BaseModel):
+    user: str
+
+
+async def me_by_model(request: Request) -> Me:
+    """As a FastAPI app is written: the answer goes through its model."""
+    return Me(user=name(request.scope))
 
 
 async def plain(scope: Any, receive: Any, send: Any) -> None:
@@ -55,5 +66,10 @@ def guarded(app: Any) -> Any:
     return TokenGuardMiddleware(app, secret=SECRET, redis=url, public=["/login/*"], timeout=30, lifetimes=lifetimes)
 
 
+fast = FastAPI(openapi_url=None)
+fast.add_api_route("/me", me_by_model)
+fast.add_route("/login/{user}", login, methods=["POST"])
+
+fastapi = guarded(fast)
 starlette = guarded(Starlette(routes=[Route("/me", me), Route("/login/{user}", login, methods=["POST"])]))
 bare = guarded(plain)

@@ -1,7 +1,7 @@
 """
 Requests per second and latency of a server, guarded and unguarded, driven from outside.
 
-    python benchmarks/throughput.py            (needs wrk; and granian, httptools, uvloop: the extra `bench`)
+    python benchmarks/throughput.py            (needs wrk; and fastapi, granian, httptools, uvloop: the extra `bench`)
 
 The same app in one worker process of each server, once as it is and once under `TokenGuardMiddleware`, both asked by wrk for
 the same path with the same headers: a live access token, which the guarded one knows from its first sight on and the unguarded
@@ -72,6 +72,8 @@ class Setup:
 
 
 SETUPS = [
+    Setup("uvicorn (h11)", H11, note="FastAPI", app="fastapi", needs=("h11",)),
+    Setup("uvicorn (httptools)", HTTPTOOLS, note="FastAPI", app="fastapi", needs=("httptools",)),
     Setup("uvicorn (h11)", H11, needs=("h11",)),
     Setup("uvicorn (httptools)", HTTPTOOLS, needs=("httptools",)),
     Setup("uvicorn (httptools)", HTTPTOOLS, note="many users", many=True, needs=("httptools",)),

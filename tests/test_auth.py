@@ -16,7 +16,15 @@ from starlette.websockets import WebSocket
 from support.actors import Browser
 from support.wire import call, scope_of
 
-from asgi_tokenguard import Identity, NotAuthenticated, NotGuarded, TokenGuard, TokenGuardMiddleware, get_auth
+from asgi_tokenguard import (
+    ConfigurationError,
+    Identity,
+    NotAuthenticated,
+    NotGuarded,
+    TokenGuard,
+    TokenGuardMiddleware,
+    get_auth,
+)
 from asgi_tokenguard.auth import Auth, User, enter
 from asgi_tokenguard.core.claims import scopes
 from asgi_tokenguard.errors import Code, InsufficientScope, Refusal, StepUpRequired
@@ -25,7 +33,13 @@ SID = "01HF7YAT00C1NP6X5D30R30C9M"
 
 
 def identity(**claims: Any) -> Identity:
-    return Identity(subject="user-1", session_id=SID, claims=claims, auth_time=1_700_000_000, scopes=scopes(claims))
+    return Identity(
+        subject="user-1",
+        session_id=SID,
+        claims=claims,
+        auth_time=1_700_000_000,
+        granted=("authenticated", *scopes(claims)),
+    )
 
 
 class Recorder:
@@ -162,6 +176,15 @@ async def test_neither_nobody_nor_whoever_is_pending_sees_or_ends_sessions(step)
             await step(auth)
         assert code is caught.value.code
         assert isinstance(caught.value, NotAuthenticated if code is Code.TOKEN_REQUIRED else StepUpRequired)
+    assert [] == recorder.asked
+
+
+@pytest.mark.parametrize("max_age", [float("nan"), -0.1, -1, float("-inf"), "60", True, [60]])
+async def test_a_limit_of_freshness_that_is_none_is_an_error_that_says_so(max_age):
+    """Not a number is below no limit: nothing would be fresh, and no challenge could say how much is."""
+    recorder = Recorder()
+    with pytest.raises(ConfigurationError, match="^max_age: .* is no number of seconds; give 0 or more"):
+        await Auth(recorder, identity()).require_fresh(max_age)
     assert [] == recorder.asked
 
 

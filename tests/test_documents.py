@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,6 @@ async def test_the_readme_app_logs_in_and_says_who_asks():
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_relative_link_leads_somewhere(path):
-    import re
-
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text())
     assert [] == [link for link in links if not (path.parent / link).exists()]
 
@@ -54,8 +53,26 @@ def test_every_option_is_documented():
     assert [] == [name for name in GuardOptions.__annotations__ if f"| `{name}` |" not in text]
 
 
-def test_every_code_is_documented():
+def test_every_code_is_listed_where_options_are():
     from asgi_tokenguard import Code
 
     text = (ROOT / "docs" / "options.md").read_text()
     assert [] == [code.value for code in Code if f"`{code.value}`" not in text]
+
+
+def refusals():
+    """One of each kind; the codes that are left are those of `NotAuthenticated`."""
+    from asgi_tokenguard import errors
+
+    told = {errors.StepUpRequired: (60,), errors.InsufficientScope: ("read",), errors.MethodNotAllowed: ("GET",)}
+    kinds = [kind for kind in errors.Refusal.__subclasses__() if kind is not errors.NotAuthenticated]
+    return [kind(*told.get(kind, ())) for kind in kinds]
+
+
+def test_every_code_is_explained_with_its_status_and_what_a_client_does():
+    from asgi_tokenguard import Code
+
+    statuses = dict.fromkeys(Code, 401) | {refusal.code: refusal.status_code for refusal in refusals()}
+    text = (ROOT / "docs" / "api.md").read_text().partition("### Codes")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\d{3}) \| (.{10,}) \| (.{10,}) \|$", text, flags=re.MULTILINE)
+    assert sorted((code.value, statuses[code]) for code in Code) == sorted((code, int(status)) for code, status, *_ in rows)

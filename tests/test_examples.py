@@ -67,7 +67,8 @@ def visitor(request, server):
         finally:
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=30)
-    # Neither errors nor what a next release ends.  (Our log may tell of timers that a leap of time has ended.)
+            sys.stderr.write(errors)  # for the report of a test that has failed
+    # Neither errors nor what a next release ends.
     assert [] == re.findall(r"Traceback.*|.*Warning: .*", errors)
 
 

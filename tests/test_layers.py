@@ -26,7 +26,7 @@ CORE = [module for module in FILES if module.startswith("core")]
 # From the ground up.  What stands in one line knows nothing of its neighbours, but a folder's own files do.
 LAYERS = [
     ["errors"],
-    ["core"],
+    ["core", "browser"],
     ["keys"],
     ["option_checks", "loops"],
     ["geo", "events", "user_agents"],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import sys
+from itertools import pairwise
 
 import pytest
 from redis.asyncio import Redis
@@ -75,7 +77,7 @@ async def test_the_first_use_of_a_generation_reaches_redis_and_is_not_kept(stage
 
 
 @pytest.mark.parametrize("how", ["revoke", "revoke_all", "claims", "by hand", "logout"])
-async def test_a_change_by_another_process_is_heard_within_moments(stage, how):
+async def test_i10_a_change_by_another_process_is_heard_within_moments(stage, how):
     tab = await stage.logged_in()
     (session,) = await stage.guard.sessions("user-1")
     assert await known(stage, tab)
@@ -107,7 +109,7 @@ def sid_of(guard, tab) -> str:
 
 
 @pytest.mark.parametrize("how", CHANGES)
-async def test_what_this_process_changes_it_does_not_wait_to_hear_of(stage, how):
+async def test_i10_what_this_process_changes_it_does_not_wait_to_hear_of(stage, how):
     for _ in range(20):
         tab = await stage.logged_in()
         assert await known(stage, tab)
@@ -122,6 +124,20 @@ async def test_the_other_users_stay_known(stage):
     await stage.guard.revoke_all("user-2")
     assert await forgotten(stage, two)
     assert stage.guard.engine.liveness.known(field_of(one)) is not None
+
+
+async def test_an_entry_counts_its_scopes_and_who_has_none_shares_what_everybody_has(stage):
+    """They are kept beside the claim they come from: many short ones take twenty times as much as it does."""
+    many = " ".join(map(str, range(100, 400)))
+    liveness, sizes, granted = stage.guard.engine.liveness, [0], []
+    for number, claims in enumerate([{"scope": many}, {"other": many}, {"other": many}]):
+        headers = [("authorization", f"Bearer {(await stage.guard.login(f'user-{number}', claims)).access_token}")]
+        assert await known_of(stage, headers)
+        sizes.append(liveness._caches.here().size)
+        granted.append(liveness.known(headers[0][1].encode()).granted)
+    with_scopes, without, _ = (after - before for before, after in pairwise(sizes))
+    assert 300 * sys.getsizeof("100") < with_scopes - without < 2 * 300 * sys.getsizeof("100")
+    assert granted[1] is granted[2]
 
 
 async def test_a_token_is_known_no_longer_than_it_lasts(stage):
@@ -140,7 +156,7 @@ async def test_a_token_is_known_no_longer_than_it_lasts(stage):
     assert stage.guard.engine.liveness.known(field_of(tab)) is None
 
 
-async def test_an_answer_that_was_under_way_when_its_user_was_revoked_is_not_kept(stage, monkeypatch):
+async def test_i10_an_answer_that_was_under_way_when_its_user_was_revoked_is_not_kept(stage, monkeypatch):
     """The read returns the live record, the revocation is pushed, and only then does the reader go on."""
     tab = await stage.logged_in()
     assert await known(stage, tab)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
+import sys
 import traceback
 from dataclasses import fields
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,7 +25,7 @@ from asgi_tokenguard.core.media_types import MediaTypes
 from asgi_tokenguard.core.paths import Openness, Patterns
 from asgi_tokenguard.core.risk import RiskPolicy
 from asgi_tokenguard.geo import FixedLocator
-from asgi_tokenguard.options import GuardOptions, Settings, settle
+from asgi_tokenguard.options import GuardOptions, MiddlewareOptions, Settings, settle
 
 SECRET = "a secret of these tests with more than 32 bytes"
 PASSWORD = "hunter2-of-redis"
@@ -253,6 +256,14 @@ def test_keys_are_a_key_set(keys):
             for option in ("public", "optional", "reauthentication")
             for pattern in ("/auth/login", "/auth/*", "/auth/sessions/*")
         ],
+        *[
+            (
+                GOOD | {"public": public, "reauthentication": ["/account/*", "/fine", confirm]},
+                "reauthentication",
+                f"{confirm!r} is public, where nobody is known whose password could be asked for",
+            )
+            for public, confirm in ((["/a"], "/a"), (["/x/*"], "/x/a"), (["/x/*"], "/x/*"), (["/x/*"], "/x/y/*"))
+        ],
         (GOOD | {"required": False, "optional": ["/a"]}, "optional", "with required=False every path is optional"),
         (GOOD | {"required": False, "optional": ["/a/*"]}, "optional", "with required=False every path is optional"),
     ],
@@ -260,6 +271,40 @@ def test_keys_are_a_key_set(keys):
 def test_p32_what_is_missing_or_contradicts_is_refused(options, option, problem):
     error = refusal(options)
     assert (option, problem) == (error.option, error.problem)
+
+
+def test_a_public_path_below_those_where_the_password_is_asked_for_is_fine():
+    """`/account/forgotten` needs nobody, all else of `/account/*` confirms who somebody is."""
+    assert settled(public=["/account/forgotten", "/account"], reauthentication=["/account/*"]).reauthentication.match(
+        "/account/x"
+    )
+
+
+class Words:
+    def __call__(self, scope, refusal):
+        return None
+
+
+@pytest.mark.parametrize("takes", [lambda *_: None, lambda a, b, c=1: None, Words(), partial(lambda a, b, c: None, 1), max])
+def test_on_refusal_is_whatever_takes_a_scope_and_a_refusal(takes):
+    """Of `max` Python itself does not know what it takes."""
+    assert takes is settled(on_refusal=takes).on_refusal
+
+
+@pytest.mark.parametrize(
+    "takes",
+    [
+        lambda: None,
+        lambda scope: None,
+        lambda scope, refusal, request: None,
+        lambda scope, refusal, *, request: None,
+        lambda *, scope, refusal: None,
+        partial(Words(), 1),
+    ],
+)
+def test_an_on_refusal_that_cannot_be_called_so_is_told_before_anybody_is_refused(takes):
+    error = refusal(GOOD | {"on_refusal": takes})
+    assert ("on_refusal", "it cannot be called with a scope and a refusal") == (error.option, error.problem)
 
 
 NO_PAGES = ["", "login", "//evil.example", "/\\evil.example", "https://app.example/login", "/a//b", "/a/../b", "/login?next=/",
@@ -376,13 +421,17 @@ def test_every_option_is_documented_where_it_is_typed():
     import ast
     import inspect
 
-    (body,) = [node.body for node in ast.walk(ast.parse(inspect.getsource(GuardOptions))) if isinstance(node, ast.ClassDef)]
-    named = [
-        name.target.id
-        for name, text in zip(body[1:], body[2:], strict=False)
-        if isinstance(name, ast.AnnAssign) and isinstance(text, ast.Expr)
-    ]
-    assert list(GuardOptions.__annotations__) == named
+    found = ast.parse(inspect.getsource(sys.modules[GuardOptions.__module__]))
+    kinds = {node.name: node.body for node in found.body if isinstance(node, ast.ClassDef) and node.name.endswith("Options")}
+    for kind in (GuardOptions, MiddlewareOptions):
+        bodies = [*kinds["_Options"], *kinds[kind.__name__]]
+        named = [
+            name.target.id
+            for name, text in itertools.pairwise(bodies)
+            if isinstance(name, ast.AnnAssign) and isinstance(text, ast.Expr)
+        ]
+        assert list(kind.__annotations__) == named
+    assert ({"redis"}, set()) == (GuardOptions.__required_keys__, MiddlewareOptions.__required_keys__)
 
 
 def test_p33_settings_belong_to_one_guard():

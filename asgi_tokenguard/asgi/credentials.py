@@ -22,6 +22,7 @@ _METADATA: Final = (b"sec-fetch-", b"sec-purpose")
 _SIGNS: Final = {
     b"host": "host",
     b"origin": "origin",
+    b"referer": "referrer",
     b"sec-fetch-site": "site",
     b"sec-fetch-mode": "mode",
     b"sec-fetch-dest": "dest",

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from asgi_tokenguard.asgi import credentials, responses
+from asgi_tokenguard.asgi import assets, credentials, responses
 from asgi_tokenguard.asgi.openapi import Asked, Needs, Operation, describe
+from asgi_tokenguard.asgi.responses import Answered
 from asgi_tokenguard.auth import Auth, get_auth
 from asgi_tokenguard.core.paths import Openness, below_root, is_misplaced, is_odd
 from asgi_tokenguard.errors import Code, InvalidQuery, MethodNotAllowed, NotFound
@@ -63,6 +64,10 @@ async def openapi(_: Auth, asked: Asked) -> object:
     return describe(OPERATIONS, asked)
 
 
+async def client(_: Auth, asked: Asked) -> object:
+    return assets.client(asked.query, asked.etags)
+
+
 OPERATIONS: Final = (
     Operation(
         "GET",
@@ -106,6 +111,17 @@ OPERATIONS: Final = (
     ),
     # Public: it says what our documentation says, and who generates a client has no session.
     Operation("GET", "/openapi.json", openapi, needs=Needs.NOTHING, answer="Description", summary="This description."),
+    # Public: a page needs it to sign in.
+    Operation(
+        "GET",
+        "/client.js",
+        client,
+        needs=Needs.NOTHING,
+        answer="Script",
+        media_type=assets.JAVASCRIPT,
+        is_cached=True,
+        summary="The browser client, a module. With its hash as `?v=` it may be kept for ever, else it is asked for anew.",
+    ),
 )
 
 ROUTES: Final[Mapping[str, Mapping[str, Operation]]] = {
@@ -145,10 +161,13 @@ class Endpoint:
 
     async def _run(self, operation: Operation, auth: Auth, send: Send) -> None:
         found: Any = await operation.run(auth, self._asked)
+        head_only = self._method == "HEAD"
         if operation.answer is None:
             await responses.empty(send, [])
+        elif isinstance(found, Answered):
+            await responses.send_whole(found._replace(body=b"") if head_only else found, send)
         else:
-            await responses.document(found, send, head_only=self._method == "HEAD")
+            await responses.document(found, send, head_only=head_only)
 
     def _operation(self) -> Operation | None:
         return self._methods.get("GET" if self._method == "HEAD" else self._method)
@@ -167,4 +186,5 @@ def find(scope: Scope, settings: Settings) -> Endpoint:
     raw = scope.get("raw_path")
     clear = not (is_odd(path, raw) or is_misplaced(path, raw, root) or credentials.names_root(scope))
     methods = ROUTES.get(here, {}) if clear else {}
-    return Endpoint(scope["method"], methods, Asked(settings, root, sid, scope.get("query_string", b"")))
+    etags = b", ".join(value for name, value in scope["headers"] if name == b"if-none-match")
+    return Endpoint(scope["method"], methods, Asked(settings, root, sid, scope.get("query_string", b""), etags))

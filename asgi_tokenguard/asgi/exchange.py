@@ -16,7 +16,7 @@ from asgi_tokenguard.asgi.streams import Stream
 from asgi_tokenguard.auth import SCOPE_KEY, carrier_of_known, enter, follow, identity_behind, presented_identity
 from asgi_tokenguard.core.callers import Caller, Provenance, login_caller
 from asgi_tokenguard.core.decisions import may_log_in, may_ride_on_cookie, refusal_code
-from asgi_tokenguard.core.media_types import has_length, media_type
+from asgi_tokenguard.core.media_types import has_length
 from asgi_tokenguard.core.paths import Openness
 from asgi_tokenguard.errors import (
     CannotReceive,
@@ -34,7 +34,7 @@ from asgi_tokenguard.store.answers import Whose
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Scope, Send
 
     from asgi_tokenguard.asgi.endpoints import Endpoint
     from asgi_tokenguard.asgi.responses import Answered
@@ -72,15 +72,16 @@ class Exchange:
         exchange._started = True
         enter(scope, exchange, identity)
 
-    def run(self, app: ASGIApp, receive: Receive) -> Awaitable[None]:
-        """Serve the request; a known token costs no step of a coroutine more than the app's own."""
+    def knows(self) -> bool:
+        """Whether the request's token is known, and so nothing else is to be asked; the scope is filled then."""
         identity = gate.known(self._scope, self._engine)
         if identity is None:
-            return self._admit(app, receive)
+            return False
         self._auth = enter(self._scope, self, identity)
-        return self._serve(app, receive)
+        return True
 
-    async def _admit(self, app: ASGIApp, receive: Receive) -> None:
+    async def admit(self, app: ASGIApp) -> ASGIApp | None:
+        """Ask all that is to be asked: what serves the request then, *app* or an endpoint of ours; None where answered."""
         self._refuse_to_be_second()
         mounted = endpoints.find(self._scope, self._engine.settings) if gate.is_mounted(self._scope, self._engine) else None
         try:
@@ -88,11 +89,11 @@ class Exchange:
         except Refusal as refusal:
             self._auth = enter(self._scope, self, None)  # for the app's own answer
             await self._answer(refusal)
-            return
+            return None
         self._delivery, self._pending = admission.delivery, admission.pending
         reason = None if admission.pending is None else admission.pending.reason
         self._auth = enter(self._scope, self, admission.identity, reason)
-        await self._serve(mounted or app, receive)
+        return mounted or app
 
     def _refuse_to_be_second(self) -> None:
         # What an outer guard has rotated this one would be handed again, and two tokens in one header are none.
@@ -107,29 +108,23 @@ class Exchange:
             return gate.NOBODY
         return await gate.admit(self._scope, self._engine, asks)
 
-    async def _serve(self, app: ASGIApp, receive: Receive) -> None:
-        try:
-            await app(self._scope, receive, self.send)
-        except Refusal as refusal:
-            if self._started:
-                raise
-            await self._answer(refusal)
-        except Exception:
-            if self._stream is not None and self._stream.is_ended:
-                return  # whatever the app raises comes of that
+    async def answers(self, error: Exception) -> bool:
+        """Answer for the app, which has raised *error*; False where the error is to go on to the server."""
+        if isinstance(error, Refusal):
+            if not self._started:
+                await self._answer(error)
+                return True
+        elif self._stream is not None and self._stream.is_ended:
+            return True  # whatever the app raises comes of that
+        elif self._delivery is not None and not self._started:
             # The server answers 500 for an app that raises, but without our headers: the pair of a rotation would be lost
             # with it.  The error goes on to the server as it was.
-            if self._delivery is not None and not self._started:
-                await responses.server_error(self.send)
-            raise
-        finally:
-            if self._stream is not None:
-                await self._stream.close()
-            self._let_go()
+            await responses.server_error(self.send)
+        return False
 
-    def _let_go(self) -> None:
+    def let_go(self) -> Stream | None:
         """
-        Part with what leads back here, so that nothing of a request waits for the collector of cycles.
+        Part with what leads back here, so that nothing of a request waits for the collector of cycles; what is to be closed.
 
         The scope holds `Auth`, which holds the exchange, which held both and, through the server's `send`, the scope once more:
         as garbage that would be the dearest part of a guarded request.  Tasks that outlive the answer go on with a copy.
@@ -138,6 +133,7 @@ class Exchange:
         self._send, self._scope = _nowhere, {**self._scope}
         self._scope.pop(SCOPE_KEY, None)
         del self._auth
+        return self._stream
 
     async def answered(self, refusal: Refusal) -> Answered:
         """What *refusal* becomes for the caller of this request."""
@@ -150,8 +146,8 @@ class Exchange:
         """The app's `send`: the response head is looked at, and whether a stream follows."""
         if not self._started and message["type"] == START:
             self._started = True
-            kind = media_type(message.get("headers", ()))
-            if self._engine.settings.streams.holds(kind):
+            kind = self._engine.settings.streams.kind(message.get("headers", ()))
+            if kind is not None:
                 return self._send_head_of_stream(message, kind)
             if self._delivery is not None or self._clears:
                 return self._send_head(message)

@@ -54,7 +54,7 @@ async def lifespan(app: ASGIApp, guard: TokenGuard, scope: Scope, receive: Recei
     try:
         await app(scope, noted, close_first)
     except Exception:
-        if reads:
+        if reads:  # else it knows no lifespan and says so as the ASGI specification has it: by raising, whatever it is
             raise
         await _answer_for_the_app(receive, close_first)
     finally:

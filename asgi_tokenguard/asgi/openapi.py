@@ -44,6 +44,7 @@ class Asked(NamedTuple):
     root_path: str
     sid: str
     query: bytes
+    etags: bytes  # what `If-None-Match` says; empty where it is absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Operation:
     needs: Needs = field(kw_only=True)
     summary: str = field(kw_only=True)
     answer: str | None = field(kw_only=True, default=None)  # the name of its schema
+    media_type: str = field(kw_only=True, default="application/json")
+    is_cached: bool = field(kw_only=True, default=False)  # by its ETag; then a 304 is an answer as well
     query: str | None = field(kw_only=True, default=None)  # a name without a value that has to stand there
     refusals: Mapping[int, tuple[Code, ...]] = field(kw_only=True, default_factory=dict)
 
@@ -112,6 +115,8 @@ _ABOUT: Final = (
 
 def _operation(operation: Operation, settings: Settings) -> Json:
     responses: Json = {"204" if operation.answer is None else "200": _success(operation, settings)}
+    if operation.is_cached:
+        responses["304"] = {"description": "`If-None-Match` has named it."}
     responses |= {str(status): _refusal(status, codes) for status, codes in sorted(_refusals(operation, settings).items())}
     found: Json = {
         "operationId": operation.run.__name__,
@@ -140,7 +145,7 @@ def _refusals(operation: Operation, settings: Settings) -> Mapping[int, tuple[Co
 def _success(operation: Operation, settings: Settings) -> Json:
     found: Json = {"description": "Done." if operation.answer is None else "As asked."}
     if operation.answer is not None:
-        found["content"] = {"application/json": {"schema": _ref(operation.answer)}}
+        found["content"] = {operation.media_type: {"schema": _ref(operation.answer)}}
     if operation.needs.asks is Openness.REQUIRED:
         found["headers"] = {
             settings.new_token_header.decode(): {
@@ -247,4 +252,5 @@ SCHEMAS: Final[Json] = {
     ),
     "Ended": _object(ended={"type": "integer", "minimum": 0}),
     "Description": {"type": "object"},
+    "Script": _TEXT,
 }

@@ -19,6 +19,11 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110
 # page could take a token or, over HTTP/1.1 in every browser, a cookie.
 HANDSHAKE: Final = "CONNECT"
 READS: Final = frozenset({"GET", "HEAD"})
+# `empty`: a service worker has passed the navigation on, `respondWith(fetch(event.request))`, which forgets the destination
+# (https://fetch.spec.whatwg.org/#dom-request copies none), or a link with `download` was clicked (Chromium 156, which keeps the
+# cookies of downloads).  No script can set this mode.  It may be a frame's: its cookie goes to the same jar, and where that
+# takes none, the old one is answered as after any lost answer.
+NAVIGATED: Final = frozenset({"document", "empty"})
 # What stands for a header that was sent twice, or for metadata of which a part is missing: no reading of it is friendly.
 CONTRADICTION: Final = "(contradiction)"
 DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
@@ -68,6 +73,7 @@ class Signs:
     method: str
     host: str | None = None
     origin: str | None = None
+    referrer: str | None = None
     site: str | None = None
     mode: str | None = None
     dest: str | None = None
@@ -130,9 +136,13 @@ def caller(signs: Signs, where: Provenance) -> Caller:
 
 def login_caller(signs: Signs, where: Provenance) -> Caller:
     """What a login can hand out: a document gets its cookie also from a POST of an identity provider's page."""
-    if kind(signs) in {Kind.PAGE, Kind.FORM} and not signs.rotation_off:
-        return Caller.DOCUMENT
-    return caller(signs, where)
+    found = caller(signs, where)
+    if found is not Caller.OTHER or signs.rotation_off:
+        return found
+    what = kind(signs)
+    # No page of others can send the second: it is such a POST, passed on by a service worker in Firefox.
+    is_page = what in {Kind.PAGE, Kind.FORM} or (what is Kind.FETCH and signs.mode == "same-origin")
+    return Caller.DOCUMENT if is_page else Caller.OTHER
 
 
 def kind(signs: Signs) -> Kind:
@@ -142,7 +152,7 @@ def kind(signs: Signs) -> Kind:
         return Kind.BARE
     if signs.site is None or signs.purpose is not None:
         return Kind.INERT
-    if (signs.mode, signs.dest) == ("navigate", "document"):
+    if signs.mode == "navigate" and signs.dest in NAVIGATED:
         return Kind.PAGE if signs.method in READS else Kind.FORM
     if signs.mode in {"cors", "same-origin"} and signs.dest == "empty" and not signs.event_stream:
         return Kind.FETCH
@@ -175,4 +185,17 @@ def _classify(signs: Signs, trusted: frozenset[str]) -> _Origin:
     if scheme not in DEFAULT_PORTS or (signs.over_tls and scheme == "http"):
         return _Origin.FOREIGN
     own = signs.host is not None and normal_origin(f"{scheme}://{signs.host}") == origin
-    return _Origin.OWN if own else _Origin.FOREIGN
+    return _Origin.OWN if own and not _is_passed_on(signs, origin, trusted) else _Origin.FOREIGN
+
+
+def _is_passed_on(signs: Signs, origin: str, trusted: frozenset[str]) -> bool:
+    """
+    Whether a service worker of ours has put its own *origin* on the form of a page of others.
+
+    Firefox (153) lets it: `respondWith(fetch(event.request))` says `same-origin` in every header but the referrer, which stays
+    the attacker's page.  A page that withholds that has its `Origin` made `null`, which is foreign in any case.
+    """
+    if signs.method in SAFE_METHODS or signs.referrer is None:
+        return False
+    page = normal_origin("/".join(signs.referrer.split("/", 3)[:3]))
+    return page != origin and page not in trusted

@@ -31,16 +31,18 @@ class MediaTypes:
                 raise ConfigurationError(option, f"{value!r} is no media type", remedy)
         return cls(frozenset(value.encode() for value in given), every=ANY in given)
 
-    def holds(self, kind: bytes) -> bool:
-        return self.every or kind in self.types
+    def kind(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+        """
+        The type in `Content-Type`, lower case and without parameters, where it is one of these; None where it is not.
 
-
-def media_type(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The type in `Content-Type`, lower case and without parameters; empty where there is none."""
-    for name, value in headers:
-        if name == b"content-type" or name.lower() == b"content-type":  # nearly all apps write it small, as ASGI asks them to
-            return value.partition(b";")[0].strip().lower()
-    return b""
+        Empty where there is none and all are meant.
+        """
+        for name, value in headers:
+            # Nearly all apps write it small, as ASGI asks them to.
+            if name == b"content-type" or name.lower() == b"content-type":
+                kind = value.partition(b";")[0].strip().lower()
+                return kind if self.every or kind in self.types else None
+        return b"" if self.every else None
 
 
 def has_length(headers: Iterable[tuple[bytes, bytes]]) -> bool:

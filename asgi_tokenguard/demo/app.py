@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
 
 from asgi_tokenguard.auth import get_auth
 from asgi_tokenguard.core.lifetimes import Lifetimes
-from asgi_tokenguard.demo import page, travel
-from asgi_tokenguard.errors import StepUpRequired
+from asgi_tokenguard.demo import attacks, files, travel
+from asgi_tokenguard.demo.bystander import Bystander
+from asgi_tokenguard.demo.doorman import Doorman
+from asgi_tokenguard.demo.fields import fields
 from asgi_tokenguard.middleware import TokenGuardMiddleware
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.websockets import WebSocket
 
 # For the demo only, and known to everybody.  An app of yours keeps hashes, made by argon2 or scrypt.
 USERS: Final = {"ada": "lovelace", "alan": "turing", "grace": "hopper"}
 # Keys of a demo on a Redis that others use as well stay apart from theirs.
 NAMESPACE: Final = "tokenguard-demo"
+# Seconds: a minute after the login a newcomer sees the password asked for again; apps leave it at five.
+FRESH: Final = 60
 
 
 class Json(JSONResponse):
@@ -34,9 +37,16 @@ class Json(JSONResponse):
         return super().render(content) + b"\n"
 
 
-def build(*, redis: str, lifetimes: Lifetimes, namespace: str = NAMESPACE) -> travel.Traveller:
+def build(*, redis: str, lifetimes: Lifetimes, namespace: str = NAMESPACE, loopback: bool = True) -> Bystander:
+    """The guarded app; *loopback* is whether it is served to this computer only."""
     app = Starlette(routes=ROUTES, exception_handlers={HTTPException: refused})
-    app.state.access = lifetimes.access
+    app.state.about = {
+        "access": lifetimes.access,
+        "grace": lifetimes.grace,
+        "fresh": FRESH,
+        "loopback": loopback,
+        "towns": travel.described(),
+    }
     guarded = TokenGuardMiddleware(
         app,
         # Made here, so the demo is one process, and its sessions end with it.  An app of yours reads its secret from where it
@@ -46,14 +56,16 @@ def build(*, redis: str, lifetimes: Lifetimes, namespace: str = NAMESPACE) -> tr
         timeout=5,  # a laptop out of breath is no outage
         namespace=namespace,
         lifetimes=lifetimes,
-        public=["/login", "/logout", "/move"],
-        optional=["/"],
-        reauthentication=["/", "/confirm"],
-        fresh=60,
+        public=["/", "/static/*", "/demo/about", "/demo/foreign", "/login"],
+        reauthentication=["/confirm"],
+        fresh=FRESH,
         locator=travel.locator(),
         trusted_proxies=travel.PROXIES,
+        endpoints="/auth",
     )
-    return travel.Traveller(guarded, guarded.guard)
+    travelling = travel.Traveller(guarded)
+    bystander = app.state.bystander = Bystander(Doorman(travelling) if loopback else travelling, guarded.guard)
+    return bystander
 
 
 async def refused(_: Request, error: Exception) -> Response:
@@ -63,54 +75,40 @@ async def refused(_: Request, error: Exception) -> Response:
     return Json({"detail": error.detail, "code": getattr(error, "code", None)}, error.status_code, error.headers)
 
 
-async def start(request: Request) -> Response:
-    return HTMLResponse(await page.start(request), headers=page.HEADERS)
+async def page(request: Request) -> Response:
+    return files.answer(request, "index.html", files.PAGE)
 
 
-async def move(request: Request) -> Response:
-    """Move this browser to another town: what follows comes from an address there."""
-    town = (await _fields(request)).get("town", "")
-    if town not in travel.TOWNS:
-        return Json({"detail": f"Choose one of {', '.join(travel.TOWNS)}."}, 400)
-    response: Response = RedirectResponse("/", 303) if _is_page(request) else Json({"town": town})
-    response.set_cookie(travel.COOKIE, town)
-    return response
+async def foreign(request: Request) -> Response:
+    """A page that plays another site: the demo's page frames it under the other name of this computer."""
+    return files.answer(request, "foreign.html", files.FOREIGN)
+
+
+async def static(request: Request) -> Response:
+    return files.answer(request, request.path_params["name"])
+
+
+async def about(request: Request) -> Response:
+    return Json(request.app.state.about)
+
+
+async def login(request: Request) -> Response:
+    said = await fields(request)
+    user, password = said.get("user", ""), said.get("password", "")
+    if USERS.get(user) != password:
+        return Json({"detail": "Unknown user or wrong password."}, 401)
+    await get_auth(request).login(user, {"name": user.title()})
+    return Json({"ok": True})
 
 
 async def confirm(request: Request) -> Response:
     """Ask for the password once more: for what needs a fresh login, and for a session that has moved."""
     auth = get_auth(request)
     user = auth.subject or ""
-    if USERS.get(user) != (await _fields(request)).get("password"):
+    if USERS.get(user) != (await fields(request)).get("password"):
         return Json({"detail": "Wrong password."}, 401)
     await auth.reauthenticated(user)
-    return RedirectResponse("/", 303) if _is_page(request) else Json({"ok": True})
-
-
-async def end(request: Request) -> Response:
-    """End one session of the user, or all others."""
-    auth, which = get_auth(request), request.path_params["which"]
-    try:
-        await (auth.revoke_others() if which == "others" else auth.revoke(which))
-    except StepUpRequired:
-        if _is_page(request):
-            return RedirectResponse("/?confirm", 303)
-        raise
-    return RedirectResponse("/", 303) if _is_page(request) else Response(status_code=204)
-
-
-async def login(request: Request) -> Response:
-    fields = await _fields(request)
-    user, password = fields.get("user", ""), fields.get("password", "")
-    if USERS.get(user) != password:
-        return Json({"detail": "Unknown user or wrong password."}, 401)
-    await get_auth(request).login(user, {"name": user.title()})
-    return RedirectResponse("/", 303) if _is_page(request) else Json({"ok": True})
-
-
-async def logout(request: Request) -> Response:
-    await get_auth(request).logout()
-    return RedirectResponse("/", 303) if _is_page(request) else Response(status_code=204)
+    return Json({"ok": True})
 
 
 async def me(request: Request) -> Response:
@@ -123,36 +121,22 @@ async def transfer(request: Request) -> Response:
     return Json({"transferred": 100, "from": get_auth(request).subject})
 
 
-async def sessions(request: Request) -> Response:
-    return Json([session.to_dict() for session in await get_auth(request).sessions()])
+async def live(websocket: WebSocket) -> None:
+    """A socket that says nothing: the guard closes it when its session ends, and that is what a page waits for."""
+    await websocket.accept()
+    async for _ in websocket.iter_text():
+        pass
 
 
 ROUTES: Final = (
-    Route("/", start),
+    Route("/", page),
+    Route("/static/{name}", static),
     Route("/login", login, methods=["POST"]),
-    Route("/logout", logout, methods=["POST"]),
     Route("/confirm", confirm, methods=["POST"]),
-    Route("/move", move, methods=["POST"]),
     Route("/api/me", me),
     Route("/api/transfer", transfer, methods=["POST"]),
-    Route("/api/sessions", sessions),
-    Route("/api/sessions/{which}/end", end, methods=["POST"]),
+    WebSocketRoute("/live", live),
+    Route("/demo/about", about),
+    Route("/demo/foreign", foreign),
+    *attacks.ROUTES,
 )
-
-
-async def _fields(request: Request) -> dict[str, str]:
-    """The fields of a JSON object or a form; empty where there are none."""
-    body = (await request.body()).decode(errors="replace")
-    fields: object
-    if request.headers.get("content-type", "").startswith("application/json"):
-        try:
-            fields = json.loads(body)
-        except (ValueError, RecursionError):
-            fields = None
-    else:
-        fields = dict(parse_qsl(body))
-    return {name: str(value) for name, value in fields.items()} if isinstance(fields, dict) else {}
-
-
-def _is_page(request: Request) -> bool:
-    return "text/html" in request.headers.get("accept", "")

@@ -1,4 +1,8 @@
-"""A browser as far as the self-test needs one: it keeps one cookie and one access token, and can lose an answer."""
+"""
+A browser as far as the self-test, and the demo's thief, need one.
+
+It keeps one cookie and one access token, and can lose an answer.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +68,9 @@ class Browser:
     async def post(self, path: str, json: dict[str, str] | None = None) -> Answer:
         return self.take(await self.ask("POST", path, json=json))
 
+    async def delete(self, path: str) -> Answer:
+        return self.take(await self.ask("DELETE", path))
+
     async def ask(
         self,
         method: str,
@@ -101,13 +108,14 @@ class Browser:
         return other
 
 
-def generation(token: str | None) -> object:
-    """The generation in a token, read without a check, since it was not ours to check."""
-    if token is None:
+def claim(token: str, name: str) -> object:
+    """A claim of *token*, read without a check, since it was not ours to check; None where it has none, or is no token."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError, RecursionError):
         return None
-    payload = token.split(".")[1]
-    claims: dict[str, object] = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    return claims.get("gen")
+    return claims.get(name) if isinstance(claims, dict) else None
 
 
 def _read(response: httpx.Response) -> Answer:

@@ -18,8 +18,9 @@ asgi_tokenguard demo on {url}  (Ctrl-C stops it)
 
 A demo: users whose passwords everybody knows (ada / lovelace, alan / turing), one process, and a secret that was made
 at this start, so that its sessions end with it.  Access tokens live {access} s here, 15 minutes by default.
-Open {url} in a browser, or paste these lines into a shell, one after another (if you stop to read for longer than a token
-lives, an answer will show one rotation more):
+Open {url} in a browser: its page shows what rotates, what is refused and why, with a button for each attack.
+Or paste these lines into a shell, one after another (if you stop to read for longer than a token lives, an answer will show one
+rotation more):
 """
 REMOTE: Final = """
 Mind the address: over plain HTTP, browsers and curl send the session cookie to localhost only, so from elsewhere rotation
@@ -103,15 +104,15 @@ def transcript(url: str, lifetimes: Lifetimes) -> Iterator[Hint]:
     )
     yield Hint(
         title="Your sessions, with device and place.",
-        command="curl -s -b $JAR -c $JAR $URL/api/sessions",
-        shows=('"current":true', "Paris", "curl"),
+        command="curl -s -b $JAR -c $JAR $URL/auth/sessions",
+        shows=('"current": true', "Paris", "curl"),
     )
     yield Hint(
         title="Log in on a second device, and end that session from the first one: it asks for a fresh login ...",
         command=(
             "curl -s -c $JAR.two -d user=ada -d password=lovelace $URL/login; sed -i.old /__Host-fresh/d $JAR; "
             'SID=$(curl -s -b $JAR.two $URL/api/me | sed \'s/.*"session_id":"\\([^"]*\\).*/\\1/\'); '
-            'curl -si -b $JAR -H "Origin: $URL" -X POST $URL/api/sessions/$SID/end'
+            'curl -si -b $JAR -H "Origin: $URL" -X DELETE $URL/auth/sessions/$SID'
         ),
         shows=("401", "step_up_required", "max_age"),
     )
@@ -119,7 +120,7 @@ def transcript(url: str, lifetimes: Lifetimes) -> Iterator[Hint]:
         title="... so confirm the password, and end it. The second device is out at its next request.",
         command=(
             'curl -s -b $JAR -c $JAR -H "Origin: $URL" -d password=lovelace $URL/confirm; '
-            'curl -si -b $JAR -c $JAR -H "Origin: $URL" -X POST $URL/api/sessions/$SID/end; curl -si -b $JAR.two $URL/api/me'
+            'curl -si -b $JAR -c $JAR -H "Origin: $URL" -X DELETE $URL/auth/sessions/$SID; curl -si -b $JAR.two $URL/api/me'
         ),
         shows=("204", "401", "revoked"),
     )
@@ -138,7 +139,7 @@ def transcript(url: str, lifetimes: Lifetimes) -> Iterator[Hint]:
         title="Log in once more and log out: 204, and the cookie is gone.",
         command=(
             "curl -s -c $JAR -d user=ada -d password=lovelace $URL/login; "
-            'curl -si -b $JAR -c $JAR -H "Origin: $URL" -X POST $URL/logout; curl -si -b $JAR $URL/api/me'
+            'curl -si -b $JAR -c $JAR -H "Origin: $URL" -X POST $URL/auth/logout; curl -si -b $JAR $URL/api/me'
         ),
         shows=("204", "Max-Age=0", "401", "token_required"),
     )

@@ -14,7 +14,7 @@ from asgi_tokenguard.demo import app, hints
 from asgi_tokenguard.errors import StoreUnavailable, TokenGuardError
 
 if TYPE_CHECKING:
-    from asgi_tokenguard.demo.travel import Traveller
+    from asgi_tokenguard.demo.bystander import Bystander
     from asgi_tokenguard.guard import TokenGuard
 
 # Lets a reader replay a superseded cookie after seconds, not after half a minute.
@@ -29,8 +29,8 @@ class DemoError(TokenGuardError, RuntimeError):
 
 def check_installed() -> None:
     """Raise `DemoError` where what the demo needs beyond the package is missing, before anything else is complained about."""
-    if importlib.util.find_spec("uvicorn") is None:
-        raise DemoError('the demo needs uvicorn: pip install "asgi-tokenguard[demo]"')
+    if any(importlib.util.find_spec(name) is None for name in ("uvicorn", "websockets")):
+        raise DemoError('the demo needs uvicorn and websockets: pip install "asgi-tokenguard[demo]"')
 
 
 def main(*, host: str, port: int, redis: str, access: int) -> int:
@@ -41,14 +41,14 @@ def main(*, host: str, port: int, redis: str, access: int) -> int:
 
 
 async def _serve(host: str, port: int, redis: str, lifetimes: Lifetimes) -> None:
-    guarded = app.build(redis=redis, lifetimes=lifetimes)
+    guarded = app.build(redis=redis, lifetimes=lifetimes, loopback=host in hints.LOCAL)
     async with serving(guarded, host, port) as (server, listening):
         print(hints.text(host, listening, lifetimes), flush=True)
         await server
 
 
 @asynccontextmanager
-async def serving(guarded: Traveller, host: str, port: int) -> AsyncIterator[tuple[asyncio.Task[None], int]]:
+async def serving(guarded: Bystander, host: str, port: int) -> AsyncIterator[tuple[asyncio.Task[None], int]]:
     """
     Serve *guarded*, in this event loop, until the block ends: the server's task, and the port that it listens on.
 
@@ -64,6 +64,7 @@ async def serving(guarded: Traveller, host: str, port: int) -> AsyncIterator[tup
                     guarded,
                     log_level="warning",
                     lifespan="on",
+                    ws="websockets-sansio",  # the page's socket; what "auto" chooses is deprecated by websockets itself
                     timeout_graceful_shutdown=1,
                     # Longer than any pause of the self-test: a connection that is closed just as it is used again is a lost
                     # answer, which is not what is shown.

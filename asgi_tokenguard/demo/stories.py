@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.demo.app import USERS
-from asgi_tokenguard.demo.client import FOREIGN, OWN, Answer, Browser, generation
+from asgi_tokenguard.demo.client import FOREIGN, OWN, Answer, Browser, claim
 
 if TYPE_CHECKING:
     import httpx
@@ -102,9 +102,9 @@ async def listing(stage: Stage) -> str:
     browser, other = await stage.signed_in(), await stage.signed_in()
     mine = (await browser.get()).session_id
     theirs = (await other.get()).session_id
-    answer = await browser.get("/api/sessions")
+    answer = await browser.get("/auth/sessions")
     expect("the list's answer", "200", answer.verdict)
-    marks = {session["id"]: session["current"] for session in answer.body}
+    marks = {session["id"]: session["current"] for session in answer.body["sessions"]}
     expect("marked as the asking one", {mine: True, theirs: False}, {sid: marks.get(sid) for sid in (mine, theirs)})
     return f"{len(marks)} sessions, the asking one marked"
 
@@ -133,7 +133,7 @@ async def parallel(stage: Stage) -> str:
     expect("the answers", {"200": TABS}, Counter(answer.verdict for answer in answers))
     expect("different cookies handed out", 1, len({answer.cookie for answer in answers}))
     expect("different access tokens handed out", 1, len({answer.token for answer in answers}))
-    expect("rotations", 1, generation(answers[0].cookie))
+    expect("rotations", 1, claim(answers[0].cookie or "", "gen"))
     browser.take(answers[0])
     expect("the successor", "200", (await browser.get()).verdict)
     late = await stale.ask("GET", "/api/me")
@@ -199,7 +199,7 @@ async def revoking(stage: Stage) -> str:
 async def leaving(stage: Stage) -> str:
     browser = await stage.signed_in()
     token, cookie = browser.token, browser.cookie
-    answer = await browser.post("/logout")
+    answer = await browser.post("/auth/logout")
     expect("the logout", "204", answer.verdict)
     expect("the cookie, cleared", "", answer.cookie)
     browser.token, browser.cookie = token, cookie
@@ -211,9 +211,9 @@ async def ending(stage: Stage) -> str:
     lost, browser = await stage.signed_in(), await stage.signed_in()
     sid = (await lost.get()).session_id
     browser.fresh = None  # as after the minute that a login counts as fresh here
-    expect("without a fresh login", "401 step_up_required", (await browser.post(f"/api/sessions/{sid}/end")).verdict)
+    expect("without a fresh login", "401 step_up_required", (await browser.delete(f"/auth/sessions/{sid}")).verdict)
     expect("the password once more", "200", (await browser.post("/confirm", {"password": USERS["ada"]})).verdict)
-    expect("the end of the other device", "204", (await browser.post(f"/api/sessions/{sid}/end")).verdict)
+    expect("the end of the other device", "204", (await browser.delete(f"/auth/sessions/{sid}")).verdict)
     expect("that device", "401 revoked", (await lost.get()).verdict)
     expect("this one", "200", (await browser.get()).verdict)
     return "a lost device is ended after the password was asked for; its next request is 401, this one goes on"

@@ -58,7 +58,7 @@ class RunningApp:
         try:
             await self.app(scope, self._inbox.get, self._answers.put)
         except Exception:
-            if self._inbox.empty():
+            if self._inbox.empty():  # else it knows no lifespan, and raises before it reads (ASGI specification)
                 raise
         finally:
             self._answers.put_nowait(None)

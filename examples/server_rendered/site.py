@@ -30,6 +30,15 @@ PASSWORD = """<form method="post">
 <input name="user" placeholder="ada"> <input name="password" type="password" placeholder="lovelace"> <button>Go on</button>
 </form>"""
 
+# What a user reads whose last session has ended by itself or by somebody else.  Only `reuse_detected` is an alarm.
+WHY = {
+    "session_expired": "You have been away for a long time.",
+    "revoked": "This session was ended from another device, or by us.",
+    "rolled_back_client": "Your browser has lost its latest cookie, as happens in a crash.",
+    "cookie_not_stored": "Your browser, or something on the way to it, does not keep our cookies.",
+    "reuse_detected": "Your session was used from two places. If one was not yours, change your password.",
+}
+
 
 def page(title: str, body: str, status: int = 200) -> Response:
     return HTMLResponse(f"<!doctype html><title>{title}</title><h1>{title}</h1>{body}", status)
@@ -48,7 +57,7 @@ async def sign_in(request: Request) -> Response:
     auth = get_auth(request)
     if request.method == "GET":
         ended = await auth.ended()  # why the last session is over, where the browser still has its cookie
-        return page("Sign in", f"<p>{escape(ended) if ended else ''}</p>{PASSWORD}")
+        return page("Sign in", f"<p>{WHY.get(ended or '', '')}</p>{PASSWORD}")
     given = await fields(request)
     if not is_right(given):
         return page("Sign in", f"<p>Unknown user or wrong password.</p>{PASSWORD}", 403)

@@ -21,6 +21,11 @@ def page(site: str | None = None, origin: str | None = None) -> dict[str, str]:
     return said | ({} if origin is None else {"origin": origin})
 
 
+def passed_on(referrer: str | None, origin: str = OWN) -> dict[str, str]:
+    said = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "same-origin", "sec-fetch-dest": "empty", "origin": origin}
+    return said | ({} if referrer is None else {"referer": referrer})
+
+
 # What a request says: (its headers, whether the cookie alone carries an unsafe method, whether it may log somebody in).
 SAYS = {
     "nothing": (page(), False, True),
@@ -46,6 +51,11 @@ SAYS = {
     "cross-site, own origin": (page("cross-site", OWN), False, False),
     "same-origin, foreign origin": (page("same-origin", FOE), False, False),
     "same-origin, origin null": (page("same-origin", "null"), False, False),
+    # What Firefox makes of a form that a service worker passes on.
+    "passed on, of an own page": (passed_on(f"{OWN}/page"), True, True),
+    "passed on, of a trusted page": (passed_on(f"{FRIEND}/"), True, True),
+    "passed on, of a foreign page": (passed_on(f"{FOE}/"), False, False),
+    "passed on, of a page that withholds where it is": (passed_on(None, "null"), False, False),
     "a mode without a site": ({"sec-fetch-mode": "cors", "origin": OWN}, False, False),
     "a destination without a site, trusted origin": ({"sec-fetch-dest": "empty", "origin": FRIEND}, False, False),
 }
@@ -141,11 +151,12 @@ async def test_i1_no_site_signs_its_visitors_in_as_somebody_else(stage, says):
         assert (200, True) == (result.status, result.cookie() is not None)
     else:
         assert (403, "cross_site_request") == (result.status, result.code)
+        assert "trusted_origins" in result.json()["detail"]  # what to write where the page is one's own
         assert "nothing" == carried(result)
         assert [] == await stage.guard.sessions("user-1")
 
 
-@pytest.mark.parametrize("says", ["cross-site, foreign origin", "cross-site", "same-site"])
+@pytest.mark.parametrize("says", ["cross-site, foreign origin", "cross-site", "same-site", "passed on, of a foreign page"])
 async def test_i1_a_callback_whose_state_the_app_has_checked_may_come_from_another_site(stage, says):
     @stage.on("/login")
     async def callback(scope, receive, send):

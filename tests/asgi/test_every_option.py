@@ -115,9 +115,12 @@ async def test_timeout_is_how_long_a_request_waits(stage, timeout):
         async with stage(redis=server.url, timeout=timeout) as waiting:
             token = (await log_in(waiting)).new_token
             server.freeze()
-            began = time.monotonic()
-            assert 503 == (await call(waiting.app, "GET", "/me", bearer(token))).status
-            assert timeout <= time.monotonic() - began < timeout + 0.6
+            took = []
+            for _ in range(3):  # the least of them: a busy machine makes some longer
+                began = time.monotonic()
+                assert 503 == (await call(waiting.app, "GET", "/me", bearer(token))).status
+                took.append(time.monotonic() - began)
+            assert timeout <= min(took) < timeout + 0.6
             server.thaw()
 
 
@@ -473,8 +476,11 @@ async def test_on_refusal_is_how_an_app_words_a_refusal(stage):
 
 def test_no_option_is_left_out():
     """An option that is added needs a test here."""
-    tested = {name.split("_")[1] for name in globals() if name.startswith("test_")} | {"lifetimes", "cookie"}
-    assert [] == [name for name in GuardOptions.__annotations__ if name.split("_")[0] not in tested]
+    tests = [name for name in globals() if name.startswith("test_")] + ["test_lifetimes_", "test_cookie_"]  # classes
+    options = GuardOptions.__annotations__
+    # Of two options that begin alike, the longer one is not a test of the shorter one.
+    tested = {max((name for name in options if test.startswith(f"test_{name}_")), key=len, default="") for test in tests}
+    assert set() == options.keys() - tested
 
 
 async def test_p33_two_apps_in_one_process_do_not_share_an_option(stage):

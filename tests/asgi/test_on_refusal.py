@@ -115,7 +115,6 @@ async def fails_halfway():
         raises,
         raises_later,
         refuses,
-        lambda scope: None,
         lambda *_: "a text",
         lambda *_: {"a": "dict"},
         lambda *_: 401,

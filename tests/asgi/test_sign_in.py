@@ -209,7 +209,7 @@ class TestNoCircle:
             ({"sign_in": "/login/", "public": ["/login"]}, "sign_in"),
             ({"step_up": "/confirm"}, "step_up"),
             ({"step_up": "/confirm", "reauthentication": ["/confirm/"]}, "step_up"),
-            ({"step_up": "/confirm", "reauthentication": ["/confirm"], "public": ["/confirm"]}, "step_up"),
+            ({"step_up": "/confirm", "reauthentication": ["/*"], "public": ["/confirm"]}, "step_up"),
             ({"sign_in": "/auth/login", "endpoints": "/auth", "public": ["/*"]}, "sign_in"),
             ({"step_up": "/auth/x", "endpoints": "/auth", "reauthentication": ["/*"]}, "step_up"),
         ],

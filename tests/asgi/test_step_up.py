@@ -768,7 +768,7 @@ class TestLocators:
             owner = here.resident(HOME)
             began = time.monotonic()
             result = owner.copy(NEAR).get()
-            assert time.monotonic() - began < 0.5 + 1
+            assert time.monotonic() - began < 0.5 + 5
             assert {"proceed": None, "step_up": "step_up_required", "revoke": "revoked"}[unknown] == result.code
             assert [(unknown, "unknown_location")] == judgements()
             assert (200 if unknown != "revoke" else 401) == owner.get().status
@@ -816,7 +816,7 @@ class TestLocators:
             result = owner.copy(NEAR).get()
             assert (503, "store_unavailable", "1") == (result.status, result.code, result.get("retry-after"))
             assert ("nothing", []) == (carried(result), result.all("set-cookie"))
-            assert time.monotonic() - began < 0.5 + 1
+            assert time.monotonic() - began < 0.5 + 5
 
     def test_redis_away_at_the_password_is_503_and_the_password_is_asked_again(self, options, clock, cities):
         server = RedisServer().start()

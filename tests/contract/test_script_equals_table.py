@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from itertools import product
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import pytest
 from redis.asyncio import Redis
@@ -39,7 +39,6 @@ from asgi_tokenguard.errors import Code
 from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Whose
 from asgi_tokenguard.store.keyspace import session_key
-from asgi_tokenguard.store.scripts import DESCRIBE
 
 SUBJECT, SID, OTHER_SID = "user-1", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "01BX5ZZKBKACTAV9WEVGEMMVRZ"
 NEW = NewIds(access=b"new access jti..", refresh=b"new refresh jti.")
@@ -468,105 +467,3 @@ async def test_python_and_lua_have_one_layout(bench, head, claims, address):
     written = (head.gen, head.access_jti, head.refresh_jti, *times, *doubted)
     assert [value if isinstance(value, bytes) else str(value).lower().encode() for value in written] == fields
     assert Record(head=head, claims=claims, address=address) == decode(again)
-
-
-class Wire:
-    """What clients send to the server between `listen` and `heard`, as MONITOR tells it; calls inside scripts are not sent."""
-
-    def __init__(self, redis: Redis, guard: TokenGuard) -> None:
-        self._redis = redis
-        self._guard = guard
-
-    async def __aenter__(self) -> Self:
-        self._monitor = self._redis.monitor()
-        await self._monitor.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._monitor.__aexit__(*error)
-
-    async def heard(self) -> list[str]:
-        """What came since the last call, but for what runs off the request path."""
-        await self._guard.engine.background.outbox.flush(10)
-        await self._redis.echo("enough")
-        commands = []
-        while True:
-            command = await self._monitor.next_command()
-            words = command["command"].split()
-            # The server pings those who watch it when its clock leaps.
-            if command["client_type"] == "lua" or words == ["PING"]:
-                continue
-            if words == ["ECHO", "enough"]:
-                return commands
-            if DESCRIBE.sha not in words and DESCRIBE.text[:20] not in command["command"]:
-                commands.append(words[0])
-
-
-@pytest.fixture
-async def wire(redis: Redis, guard: TokenGuard, request: pytest.FixtureRequest) -> AsyncIterator[Wire]:
-    await redis.ping()
-    if "app" in request.fixturenames:
-        guard = request.getfixturevalue("app").guard
-    async with Wire(redis, guard) as wire:
-        yield wire
-
-
-async def test_a_rotation_is_one_round_trip_and_so_is_an_uncached_check(guard, clock, wire):
-    """Two for the first use of a generation, which writes that it was seen; one command of the engine each."""
-    tokens = await guard.login("user-1")
-    clock.advance(901)
-    await guard.rotate(tokens.refresh_token)  # now the server knows the scripts that are used below
-    tokens = await guard.login("user-2")
-    await guard.authenticate(tokens.access_token)
-    clock.advance(901)
-    await wire.heard()
-
-    await guard.rotate(tokens.refresh_token)
-    assert ["EVALSHA"] == await wire.heard()
-    rotated = await guard.rotate(tokens.refresh_token)  # a redelivery
-    assert ["EVALSHA"] == await wire.heard()
-    await guard.authenticate(rotated.access_token)
-    assert ["HGET", "EVALSHA"] == await wire.heard()
-    await guard.authenticate(rotated.access_token)
-    assert ["HGET"] == await wire.heard()
-    await guard.rotate(rotated.refresh_token)  # a repeat
-    assert ["EVALSHA"] == await wire.heard()
-    for step in (
-        guard.login("user-2"),
-        guard.sessions("user-2"),
-        guard.update_claims("user-2", {}),
-        guard.revoke_others("user-2", rotated.session_id),
-        guard.revoke("user-2", rotated.session_id),
-        guard.revoke_all("user-2"),
-    ):
-        await step
-        assert ["EVALSHA"] == [name for name in await wire.heard() if name != "EVAL"]
-
-
-async def test_a_guarded_request_asks_redis_once(browser, clock, wire):
-    """Also where it carries an access token that is over: its end is known without asking, however long nobody came."""
-    tab = browser.tab()
-    await tab.post("/login")
-    await tab.get()
-    clock.advance(901)
-    await tab.get()  # a rotation
-    await tab.get()  # its first sight
-
-    clock.advance(901)
-    await wire.heard()
-    assert (await tab.get()).new_token
-    assert ["EVALSHA"] == await wire.heard()
-    await tab.get()
-    assert ["HGET", "EVALSHA"] == await wire.heard()
-    await tab.get()
-    assert ["HGET"] == await wire.heard()
-
-
-async def test_a_minute_later_a_check_learns_the_time_in_the_same_round_trip(guard, clock, wire):
-    tokens = await guard.login("user-1")
-    await guard.authenticate(tokens.access_token)
-    await guard.engine.background.outbox.flush(10)
-    clock.advance(61)
-    await wire.heard()
-    await guard.authenticate(tokens.access_token)
-    assert ["HGET", "TIME"] == await wire.heard()

@@ -229,10 +229,10 @@ async def test_a_description_is_written_only_where_it_still_fits(bench):
     before = await bench.put()
     assert await bench.store.describe(SUBJECT, SID, **describe)
     assert replace(before, device=b"d" * 120, place=b"p" * 117) == await bench.record()
-    await bench.put()
+    before = await bench.put()
     assert await bench.store.describe(SUBJECT, SID, **describe | {"name": PHONE})
     assert replace(before, place=b"p" * 117) == await bench.record()
-    await bench.put()
+    before = await bench.put()
     assert not await bench.store.describe(SUBJECT, SID, **describe | {"name": PHONE, "address": ABROAD})
     assert before == await bench.record()
 

@@ -45,10 +45,14 @@ CALLERS = [
     ("a link from another site, HEAD", signs(CROSS, "navigate", "document", method="HEAD"), Caller.DOCUMENT),
     ("a link from a sister site", signs(SITE, "navigate", "document"), Caller.DOCUMENT),
     ("doubled site: read as another one", signs(CONTRADICTION, "navigate", "document"), Caller.DOCUMENT),
+    ("a link, passed on by a service worker", signs(SAME, "navigate", "empty"), Caller.DOCUMENT),
+    ("a link from another site, passed on", signs(CROSS, "navigate", "empty"), Caller.DOCUMENT),
+    ("a form, passed on", signs(SAME, "navigate", "empty", method="POST", origin=OWN_ORIGIN), Caller.DOCUMENT),
     ("a form", signs(SAME, "navigate", "document", method="POST", origin=OWN_ORIGIN), Caller.DOCUMENT),
     ("a form sent again by reload", signs(TYPED, "navigate", "document", method="POST", origin=OWN_ORIGIN), Caller.DOCUMENT),
     # other: nothing
     ("a form of another site", signs(CROSS, "navigate", "document", method="POST", origin=FOREIGN_ORIGIN), Caller.OTHER),
+    ("a form of others, passed on", signs(CROSS, "navigate", "empty", method="POST", origin=FOREIGN_ORIGIN), Caller.OTHER),
     ("a form of a sister site", signs(SITE, "navigate", "document", method="POST", origin="https://x.example"), Caller.OTHER),
     ("a form of a trusted site", signs(CROSS, "navigate", "document", method="POST", origin=TRUSTED_ORIGIN), Caller.OTHER),
     ("an image", signs(SAME, "no-cors", "image"), Caller.OTHER),
@@ -59,6 +63,7 @@ CALLERS = [
     ("an event stream", signs(SAME, "cors", "empty", event_stream=True), Caller.OTHER),
     ("a prefetch", signs(SAME, "navigate", "document", purpose="prefetch"), Caller.OTHER),
     ("a prerender", signs(SAME, "navigate", "document", purpose="prefetch;prerender"), Caller.OTHER),
+    ("a prefetch, passed on", signs(SAME, "navigate", "empty", purpose="prefetch"), Caller.OTHER),
     ("a prefetching script", signs(SAME, "cors", "empty", purpose="prefetch"), Caller.OTHER),
     ("a purpose alone", signs(purpose="prefetch"), Caller.OTHER),
     ("a WebSocket handshake", signs(SAME, "websocket", "websocket", origin=OWN_ORIGIN), Caller.OTHER),
@@ -191,6 +196,41 @@ def test_any_other_origin_is_foreign(host, origin):
     assert Provenance.FOREIGN is provenance(Signs(method="GET", host=host, origin=origin), TRUSTED)
 
 
+# What Firefox says of a form that a service worker has passed on; only the referrer says whose it was.
+PASSED_ON = [
+    (None, Provenance.SAME_ORIGIN),
+    ("https://app.example/page?a=b#c", Provenance.SAME_ORIGIN),
+    ("https://app.example", Provenance.SAME_ORIGIN),
+    ("https://app.example:443/", Provenance.SAME_ORIGIN),
+    ("https://spa.example/", Provenance.SAME_ORIGIN),  # trusted
+    ("https://evil.example/", Provenance.FOREIGN),
+    ("https://evil.app.example/", Provenance.FOREIGN),
+    ("https://app.example:8443/", Provenance.FOREIGN),
+    ("http://app.example/", Provenance.FOREIGN),
+    ("https://evil.example/https://app.example/", Provenance.FOREIGN),
+    ("https://app.example@evil.example/", Provenance.FOREIGN),
+    ("https://app.example.evil.example/", Provenance.FOREIGN),
+    ("android-app://app.example/", Provenance.FOREIGN),
+    ("null", Provenance.FOREIGN),
+    ("", Provenance.FOREIGN),
+    (CONTRADICTION, Provenance.FOREIGN),
+]
+
+
+@pytest.mark.parametrize("mode", ["navigate", "same-origin", "cors"])
+@pytest.mark.parametrize(("referrer", "expected"), PASSED_ON)
+def test_i1_the_referrer_tells_whose_form_a_service_worker_has_passed_on(referrer, expected, mode):
+    sent = signs(SAME, mode, "empty", method="POST", origin=OWN_ORIGIN, referrer=referrer)
+    assert expected is provenance(sent, TRUSTED)
+    assert (Caller.OTHER is ask(sent)) == (Provenance.FOREIGN is expected)
+
+
+def test_a_link_of_others_may_say_where_it_was():
+    for method in ("GET", "HEAD"):
+        sent = signs(SAME, "same-origin", "empty", method=method, origin=OWN_ORIGIN, referrer="https://evil.example/")
+        assert Provenance.SAME_ORIGIN is provenance(sent, TRUSTED)
+
+
 NORMAL_ORIGINS = [
     ("https://app.example", "https://app.example"),
     ("HTTPS://App.Example", "https://app.example"),
@@ -250,6 +290,7 @@ ANY_SIGNS = st.builds(
     method=st.sampled_from(["GET", "HEAD", "POST", "DELETE"]),
     host=st.just(HOST),
     origin=st.sampled_from(list(ORIGINS.values())),
+    referrer=st.none() | st.text(alphabet=st.characters(max_codepoint=255)),
     site=VALUES,
     mode=VALUES,
     dest=VALUES,
@@ -274,18 +315,21 @@ def test_p11_nothing_is_handed_where_nobody_can_read_it(sent):
     if who is Caller.SCRIPT:
         assert sent.origin in {None, OWN_ORIGIN, TRUSTED_ORIGIN}
     if who is Caller.DOCUMENT:
-        assert ("navigate", "document") == (sent.mode, sent.dest)
+        assert "navigate" == sent.mode
+        assert sent.dest in {"document", "empty"}
         assert sent.method in {"GET", "HEAD"} or sent.site in {SAME, TYPED}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_navigation_that_reads_is_a_page(method):
     assert Kind.PAGE is kind(signs(CROSS, "navigate", "document", method=method))
+    assert Kind.PAGE is kind(signs(CROSS, "navigate", "empty", method=method))
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "get"])
 def test_a_navigation_by_another_method_is_a_form(method):
     assert Kind.FORM is kind(signs(CROSS, "navigate", "document", method=method))
+    assert Kind.FORM is kind(signs(CROSS, "navigate", "empty", method=method))
 
 
 @pytest.mark.parametrize(

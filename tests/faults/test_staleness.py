@@ -53,7 +53,7 @@ def report(fault: str, longest: float) -> None:
     assert longest <= STALENESS + TICK
 
 
-async def test_the_way_to_the_server_is_cut_without_a_word(own):
+async def test_i10_the_way_to_the_server_is_cut_without_a_word(own):
     """No push arrives, and no error either.  At any moment between two leases."""
     longest = 0.0
     async with wire_to(own) as wire, a_process(wire.port) as guard:
@@ -71,7 +71,7 @@ async def test_the_way_to_the_server_is_cut_without_a_word(own):
     assert longest > STALENESS / 4
 
 
-async def test_the_server_stands_still(own):
+async def test_i10_the_server_stands_still(own):
     """Frozen, it revokes nothing; what it had pushed is in nobody's hands yet."""
     async with a_process(own.port) as guard:
         holder = await Holder(guard, (await guard.login("user-1")).access_token).settle()
@@ -82,7 +82,7 @@ async def test_the_server_stands_still(own):
     report("frozen", longest)
 
 
-async def test_the_event_loop_stands_still_for_three_seconds(own):
+async def test_i10_the_event_loop_stands_still_for_three_seconds(own):
     """The push lies unread in the socket; the first look at the clock afterwards must already refuse."""
     async with a_process(own.port) as guard:
         holder = await Holder(guard, (await guard.login("user-1")).access_token).settle()
@@ -98,7 +98,7 @@ async def test_the_event_loop_stands_still_for_three_seconds(own):
 
 
 @pytest.mark.parametrize("fault", ["restarted empty", "FLUSHALL", "CLIENT KILL", "eviction"])
-async def test_the_server_loses_sessions_or_the_channel(own, fault):
+async def test_i10_the_server_loses_sessions_or_the_channel(own, fault):
     longest = 0.0
     async with a_process(own.port) as guard:
         for number in range(5):

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Depends, FastAPI, Security
 from fastapi.exceptions import FastAPIError, HTTPException
 from fastapi.responses import JSONResponse
 from openapi_spec_validator import validate
+from starlette.middleware.cors import CORSMiddleware
 from starlette.testclient import TestClient
 from support.actors import Browser
 from support.stage import carried, travelling
 
-from asgi_tokenguard import Auth, ConfigurationError, TokenGuard
+from asgi_tokenguard import Auth, ConfigurationError, TokenGuard, TokenGuardMiddleware
 from asgi_tokenguard.fastapi import CurrentAuth, OptionalAuth, RequireFresh, answer_refusal, current_auth, install
 
 PUBLIC = ["/login", "/open", "/docs", "/openapi.json", "/part/open"]
@@ -191,6 +192,20 @@ def test_a_wrong_option_is_told_at_once(app, options):
     with pytest.raises(ConfigurationError, match="did you mean 'public'"):
         install(app, **options, publik=PUBLIC)
     assert [] == app.user_middleware
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_an_app_that_is_wrapped_already_is_told_apart_from_the_app(app, options, twice):
+    wrapped = CORSMiddleware(app) if not twice else TokenGuardMiddleware(app, **options)
+    with pytest.raises(ConfigurationError, match=f"^app: a {type(wrapped).__name__} was given; call install.* app itself"):
+        install(wrapped, **options)
+    assert [] == app.user_middleware
+
+
+@pytest.mark.parametrize("max_age", [float("nan"), -1, "60", True])
+def test_a_limit_of_freshness_that_is_none_is_refused_when_the_route_is_made(max_age):
+    with pytest.raises(ConfigurationError, match="^max_age: "):
+        RequireFresh(max_age)
 
 
 def test_require_fresh_without_its_parentheses_is_refused_when_the_route_is_made():

@@ -12,7 +12,7 @@ from openapi_spec_validator import validate
 from support.actors import Browser
 from support.stage import carried, travelling
 
-from asgi_tokenguard import CrossSiteRequest, TokenGuard, TokenGuardMiddleware, get_auth
+from asgi_tokenguard import ConfigurationError, CrossSiteRequest, TokenGuard, TokenGuardMiddleware, get_auth
 from asgi_tokenguard.litestar import TokenGuardPlugin, requires_fresh, requires_scopes, requires_session
 
 PUBLIC = ["/login", "/open", "/schema/*"]
@@ -127,6 +127,12 @@ async def test_an_apps_own_handler_counts_more(guard):
     tab = Browser(TokenGuardMiddleware(app, guard=guard)).tab()
     await tab.post("/login")
     assert {"own": "cross_site_request"} == (await tab.get("/devices")).json()
+
+
+@pytest.mark.parametrize("max_age", [float("nan"), -1, "60"])
+def test_a_limit_of_freshness_that_is_none_is_refused_when_the_handler_is_made(max_age):
+    with pytest.raises(ConfigurationError, match="^max_age: "):
+        requires_fresh(max_age)
 
 
 class TestSchema:

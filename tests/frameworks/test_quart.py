@@ -9,7 +9,7 @@ from quart import Blueprint, Quart, request
 from support.actors import Browser
 from support.stage import carried, travelling
 
-from asgi_tokenguard import ConfigurationError, CrossSiteRequest, TokenGuard, get_auth
+from asgi_tokenguard import ConfigurationError, CrossSiteRequest, TokenGuard, TokenGuardMiddleware, get_auth
 from asgi_tokenguard.quart import install, requires_fresh, requires_scopes, requires_session
 
 PUBLIC = ["/login", "/open"]
@@ -129,6 +129,18 @@ def test_a_wrong_option_is_told_at_once(app, options):
     with pytest.raises(ConfigurationError, match="did you mean 'public'"):
         install(app, **options, publik=PUBLIC)
     assert isinstance(app, Quart)
+
+
+def test_an_app_that_is_wrapped_already_is_told_apart_from_the_app(app, options):
+    with pytest.raises(ConfigurationError, match="^app: a TokenGuardMiddleware was given; call install.* the Quart app itself"):
+        install(TokenGuardMiddleware(app, **options), **options)
+
+
+@pytest.mark.parametrize("max_age", [float("nan"), -1, "60", app_of_someone], ids=["nan", "-1", "text", "a view"])
+def test_a_limit_of_freshness_that_is_none_is_refused_when_the_view_is_made(max_age):
+    """The last of them is `@requires_fresh` without its parentheses."""
+    with pytest.raises(ConfigurationError, match="^max_age: "):
+        requires_fresh(max_age)
 
 
 async def test_the_guard_opens_and_closes_with_the_app(app, options):

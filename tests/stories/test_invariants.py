@@ -17,7 +17,6 @@ TESTS = Path(__file__).parents[1]
 INVARIANTS = set(range(1, 17))
 PITFALLS = 63
 LATER = {
-    23: "there is no callback yet",
     44: "there is no event hook yet",
     61: "the browser client",
     62: "the browser client",

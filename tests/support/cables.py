@@ -20,6 +20,8 @@ class Wire:
         self._channel_is_heard.set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
+        self._callers: set[asyncio.StreamWriter] = set()
+        self._lost: tuple[bytes, ...] = ()
         self.port = 0
 
     def cut(self) -> None:
@@ -29,13 +31,19 @@ class Wire:
         """From now on nothing comes over connections on which changes are told; all others work."""
         self._channel_is_heard.clear()
 
+    def lose_answers_to(self, *names: bytes) -> None:
+        """From now on these commands arrive, and in place of their answers comes the end of their connection."""
+        self._lost = names
+
     def mend(self) -> None:
+        self._lost = ()
         self._open.set()
         self._channel_is_heard.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self._to)
         self._writers += [back, writer]
+        self._callers.add(writer)
         said: set[bytes] = set()
         for source, sink in ((reader, back), (there, writer)):
             task = asyncio.ensure_future(self._pump(source, sink, said))
@@ -45,8 +53,11 @@ class Wire:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, said: set[bytes]) -> None:
         while data := await source.read(65_536):
             await self._open.wait()
+            if sink in self._callers and b"LOST" in said:
+                break
+            said |= {b"LOST"} if any(name in data for name in self._lost) else set()
             said |= {b"TRACKING"} if b"TRACKING" in data else set()
-            if said:
+            if b"TRACKING" in said:
                 await self._channel_is_heard.wait()
             sink.write(data)
         sink.close()

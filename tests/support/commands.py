@@ -45,6 +45,7 @@ def running(command: str, server: RedisServer, **environment: str) -> Iterator[s
         finally:
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=30)
+            sys.stderr.write(errors)  # for the report of a test that has failed
     complaints = re.findall(r"Traceback.*|.*Warning: .*", errors)
     if complaints:
         raise RuntimeError(f"{command}: {complaints}")

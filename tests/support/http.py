@@ -17,12 +17,13 @@ from support.wire import Answer
 
 
 @contextmanager
-def serving(app: Any, **config: Any) -> Iterator[str]:
-    """Serve *app* until the block ends; *config* goes to uvicorn.  Yields the base URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def serving(app: Any, *, listener: socket.socket | None = None, **config: Any) -> Iterator[str]:
+    """Serve *app* until the block ends, on *listener* or a port of its own; *config* goes to uvicorn.  Yields the base URL."""
+    listener = listener or socket.create_server(("127.0.0.1", 0))
     # Named, since uvicorn takes others where they are installed, and each parser has answers of its own to bad bytes.
     settings = {"http": "h11", "loop": "asyncio", "ws": "none", "log_level": "critical", "access_log": False}
     settings |= {"timeout_graceful_shutdown": 5} | config
+    base = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = uvicorn.Server(uvicorn.Config(app, **settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -32,7 +33,7 @@ def serving(app: Any, **config: Any) -> Iterator[str]:
             if not thread.is_alive() or time.monotonic() > deadline:
                 raise RuntimeError("uvicorn did not start")
             time.sleep(0.005)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield base
     finally:
         server.should_exit = True
         thread.join(15)

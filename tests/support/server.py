@@ -47,19 +47,20 @@ class RedisServer:
     def start(self) -> RedisServer:
         environment = dict(os.environ)
         if self.travels:
-            environment |= self.time_machine | {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+            environment |= {
+                "LD_PRELOAD": str(faketime_library()),
+                "FAKETIME_TIMESTAMP_FILE": str(self.clock.file),
+                "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
         self._process = subprocess.Popen(self._command(), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._wait_for_pong()
         return self
 
     @property
     def time_machine(self) -> dict[str, str]:
-        """Environment variables for a process that is to travel with this server, its monotonic clock included."""
-        return {
-            "LD_PRELOAD": str(faketime_library()),
-            "FAKETIME_TIMESTAMP_FILE": str(self.clock.file),
-            "FAKETIME_NO_CACHE": "1",
-        }
+        """Environment variables for a Python process whose monotonic clock is to travel with this server."""
+        return {"PYTHONPATH": str(Path(__file__).parent / "travel"), "TRAVEL_CLOCK": str(self.clock.file)}
 
     def _command(self) -> list[str]:
         return [
