@@ -29,6 +29,7 @@ from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
+from asgi_tokenguard.core import rotation
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.records import Head
@@ -59,6 +60,9 @@ SERVED = {Outcome.ROTATE, Outcome.REPEAT, Outcome.REDELIVER, Outcome.STRAGGLER}
 # any more is as good as none to the library; taking `access_belongs` away makes a difference.
 NONE, OLD, CURRENT = -1, 0, 1
 
+# How many graces have passed since the store lost writes; two are long ago.
+NEVER, JUST, LONG_AGO = -1, 0, 2
+
 
 class Rules(NamedTuple):
     """What the protocol rests on."""
@@ -69,6 +73,8 @@ class Rules(NamedTuple):
     mark_at_sending: bool = True  # grace of an unseen head counts from the last sending, not from the rotation
     access_belongs: bool = True  # only the access token minted with the head makes it seen
     two_trips: bool = True  # an unseen head settles after two graces: its answer's trip, and that of a request which crosses it
+    decided_since: bool = True  # what was decided before the store lost writes does not leave late
+    lost_marks: bool = True  # a store that has lost writes has lost marks: none counts as older than that
 
     @property
     def table(self) -> Table:
@@ -91,6 +97,7 @@ class World(NamedTuple):
     in_flight: int = 3
     last_generation: int = 2
     callers: tuple[Caller, ...] = (Caller.SCRIPT,)
+    loses: bool = False  # once, the store goes back to what a replica had heard of
 
 
 class Session(NamedTuple):
@@ -101,23 +108,33 @@ class Session(NamedTuple):
     graces: int
     live: bool  # its access token has not ended
     resent: bool  # `mark` has moved since the access token's issue
+    branch: int = 0  # of the head's refresh token: 1 where it was minted after the store had lost writes
+    minting: int = 0  # the branch of the next one
+
+    @property
+    def head(self) -> int:
+        """The head's refresh token."""
+        return token(self.gen, self.branch)
 
 
 class Request(NamedTuple):
     tab: int
-    refresh: int  # the generation of the cookie
+    refresh: int  # the token in the cookie
     access: int
     caller: str
     sent: int  # graces since `mark` when it was sent, -1: before; 0 where it carries no superseded cookie
+    sent_there: int = 0  # as *sent*, since the replica's `mark`
+    past: bool = False  # sent before the store lost writes
 
 
 class Answer(NamedTuple):
-    """Decided for generation *gen*; with or without its cookie."""
+    """Decided while *refresh* was the head's token; with or without it in a cookie."""
 
     tab: int
-    gen: int
+    refresh: int
     cookie: bool
     access: int
+    past: bool = False  # sent, or decided, before the store lost writes
 
 
 class State(NamedTuple):
@@ -127,6 +144,10 @@ class State(NamedTuple):
     requests: tuple[Request, ...]
     handlers: tuple[Answer, ...]  # decided, the slow handler has not answered yet
     answers: tuple[Answer, ...]
+    backup: Session | None = None  # what the replica has heard of
+    same_access: bool = True  # whether the replica's access token is still the head's,
+    same_mark: bool = True  # and its `mark`
+    lost: int = NEVER
 
 
 class Verdict(NamedTuple):
@@ -143,8 +164,17 @@ Steps = Iterator[tuple[str, State]]
 NOBODY_HOLDS = Handout(cookie=False, token=False)
 
 
-def jti(gen: int) -> bytes:
-    return bytes([gen]) * 16
+def token(gen: int, branch: int = 0) -> int:
+    """A refresh token as a number; what was minted again for a lost generation is of branch 1."""
+    return 2 * gen + branch
+
+
+def generation(refresh: int) -> int:
+    return refresh // 2
+
+
+def jti(refresh: int) -> bytes:
+    return bytes([refresh]) * 16
 
 
 LIVE_JTI, OLD_JTI, NEW_JTI = b"l" * 16, b"o" * 16, b"n" * 16
@@ -156,7 +186,7 @@ def concrete(session: Session) -> Head:
     return Head(
         gen=session.gen,
         access_jti=LIVE_JTI,
-        refresh_jti=jti(session.gen),
+        refresh_jti=jti(session.head),
         access_issued=issued,
         refresh_issued=issued,
         seen=session.seen,
@@ -171,7 +201,7 @@ def abstract(head: Head, before: Session) -> tuple[Session, bool, bool]:
     graces = 2 if head.gen == 0 else 0 if marked else before.graces
     resent = head.gen > 0 and not minted and (marked or before.resent)
     live = not condition(head, NOW, LIFETIMES).over
-    return Session(head.gen, head.seen, graces, live, resent), marked, minted
+    return Session(head.gen, head.seen, graces, live, resent, head.refresh_jti[0] % 2, before.minting), marked, minted
 
 
 @cache
@@ -186,21 +216,22 @@ def accept(session: Session, access: int, rules: Rules) -> Verdict | None:
 
 
 @cache
-def show(session: Session, refresh: int, caller: Caller, rules: Rules) -> Verdict:
+def show(session: Session, refresh: int, caller: Caller, rules: Rules, lost: int = NEVER) -> Verdict:
     """What the rotation table does with a cookie."""
     head = concrete(session)
     if not rules.two_trips and not head.seen and session.graces > 0:
         head = replace(head, mark=head.mark - GRACE)
     step = present(
         head,
-        Shown(gen=refresh, jti=jti(refresh), issued=0),
+        Shown(gen=generation(refresh), jti=jti(refresh), issued=0),
         now_ms=NOW,
         lifetimes=LIFETIMES,
         caller=caller,
-        new=NewIds(access=NEW_JTI, refresh=jti(session.gen + 1)),
+        new=NewIds(access=NEW_JTI, refresh=jti(token(session.gen + 1, session.minting))),
         table=rules.table,
+        lost_ms=rotation.NEVER if lost == NEVER or not rules.lost_marks else NOW - lost * GRACE,
     )
-    if step.head is None or step.outcome not in SERVED:
+    if step.head is None:
         return Verdict(step.outcome.value, None, step.handout)
     after = step.head
     if step.outcome is Outcome.REDELIVER and not rules.mark_at_sending:
@@ -214,8 +245,11 @@ def leave(session: Session, answer: Answer, rules: Rules) -> tuple[Handout, Sess
     leaving = Handout(cookie=answer.cookie, token=answer.access != NONE)
     if not rules.look_again:
         return leaving, session, False
+    if rules.decided_since and answer.past:
+        return NOBODY_HOLDS, session, False
     head = concrete(session)
-    after, leaving = look(head, leaving, gen=answer.gen, refresh_jti=jti(answer.gen), now_ms=NOW)
+    shown = generation(answer.refresh), jti(answer.refresh)
+    after, leaving = look(head, leaving, gen=shown[0], refresh_jti=shown[1], now_ms=NOW)
     if not rules.mark_at_sending:
         after = head
     later, marked, _ = abstract(after, session)
@@ -242,23 +276,29 @@ def settle(state: State, session: Session, rules: Rules, *, marked: bool, minted
     if minted:
         # Whoever holds an old one asks as if he held none, unless that rule is gone; but an answer that brings one still
         # takes the place of a newer one.
-        held = NONE if rules.access_belongs else OLD
+        held = NONE if is_dead(OLD, state, rules) else OLD
         tabs = tuple(min(access, held) for access in tabs)
         requests = tuple(sorted(request._replace(access=min(request.access, held)) for request in requests))
         handlers = tuple(sorted(answer._replace(access=min(answer.access, OLD)) for answer in handlers))
         answers = tuple(sorted(answer._replace(access=min(answer.access, OLD)) for answer in answers))
     if marked:
-        requests = tuple(sorted(r._replace(sent=-1 if r.refresh < session.gen else 0) for r in requests))
-    return State(session, state.jar, tabs, requests, handlers, answers)
+        requests = tuple(sorted(r._replace(sent=-1 if generation(r.refresh) < session.gen else 0) for r in requests))
+    same = state.same_access and not minted, state.same_mark and not marked
+    return State(session, state.jar, tabs, requests, handlers, answers, state.backup, *same, state.lost)
+
+
+def is_dead(access: int, state: State, rules: Rules) -> bool:
+    """Whether an access token will never be live again."""
+    return access == OLD and rules.access_belongs and (state.backup is None or state.lost != NEVER)
 
 
 def serve(state: State, request: Request, rules: Rules, last_generation: int) -> Steps:
     caller, session = Caller(request.caller), state.session
     who = f"tab {request.tab}" if caller is Caller.SCRIPT else caller.value
     verdict = accept(session, request.access, rules)
-    carried = "access token" if verdict else f"R{request.refresh}"
-    verdict = verdict or show(session, request.refresh, caller, rules)
-    label = f"{who}: {carried} at head R{session.gen}: {verdict.outcome}"
+    carried = "access token" if verdict else name(request.refresh)
+    verdict = verdict or show(session, request.refresh, caller, rules, state.lost)
+    label = f"{who}: {carried} at head {name(session.head)}: {verdict.outcome}"
     if verdict.session is None:
         yield label, state._replace(session=None)
         return
@@ -269,7 +309,7 @@ def serve(state: State, request: Request, rules: Rules, last_generation: int) ->
         yield label, after
         return
     access = CURRENT if verdict.handout.token else NONE
-    answer = Answer(request.tab, verdict.session.gen, verdict.handout.cookie, access)
+    answer = Answer(request.tab, verdict.session.head, verdict.handout.cookie, access)
     yield f"{label}, leaves at once", after._replace(answers=put(after.answers, answer))
     yield f"{label}, slow handler", after._replace(handlers=put(after.handlers, answer))
 
@@ -288,7 +328,7 @@ def steps(state: State, rules: Rules, world: World) -> Steps:
         leaving, after, marked = leave(session, answer, rules)
         rest = settle(rest, after, rules, marked=marked, minted=False)
         if leaving != NOBODY_HOLDS:
-            left = answer._replace(cookie=leaving.cookie, access=answer.access if leaving.token else NONE)
+            left = answer._replace(cookie=leaving.cookie, access=answer.access if leaving.token else NONE, past=False)
             rest = rest._replace(answers=put(rest.answers, left))
         yield f"tab {answer.tab}: late answer leaves with {leaving_text(answer, leaving)}", rest
     for answer in set(state.answers):
@@ -296,31 +336,37 @@ def steps(state: State, rules: Rules, world: World) -> Steps:
         yield f"tab {answer.tab}: {text(answer)} lost", rest
         yield f"tab {answer.tab}: {text(answer)} arrives", arrive(rest, answer, rules)
     if may_pass(state):
-        yield "a grace passes", state._replace(session=session._replace(graces=session.graces + 1))
+        yield "a grace passes", a_grace_passes(state)
     # An access token lives for two graces, and `mark` is its issue unless a cookie was sent again.
     if session.live and (session.resent or session.graces == 2):
-        yield "the access token ends", state._replace(session=session._replace(live=False))
+        yield "the access token ends", the_access_token_ends(state)
+    if world.loses:
+        yield from losses(state)
 
 
 def arrive(state: State, answer: Answer, rules: Rules) -> State:
     tabs, access = state.tabs, answer.access
     if access != NONE:
-        held = NONE if access == OLD and rules.access_belongs else access
+        held = NONE if is_dead(access, state, rules) else access
         tabs = tabs[: answer.tab] + (held,) + tabs[answer.tab + 1 :]
-    return state._replace(tabs=tabs, jar=answer.gen if answer.cookie else state.jar)
+    return state._replace(tabs=tabs, jar=answer.refresh if answer.cookie else state.jar)
 
 
 def sendings(state: State, world: World) -> Steps:
     jar, session = state.jar, state.session
-    sent = min(session.graces, 1) if jar < session.gen else 0
+    sent, there = sent_at(jar, session), 0 if state.backup is None else sent_at(jar, state.backup)
     for caller in world.callers:
         # Only a script shows an access token; for whom an answer brings none, it does not matter which tab asks.
         senders = enumerate(state.tabs) if caller is Caller.SCRIPT else ((0, NONE),)
         for tab, access in senders:
-            request = Request(tab, jar, access, caller.value, sent)
+            request = Request(tab, jar, access, caller.value, sent, there)
             who = f"tab {tab}" if caller is Caller.SCRIPT else caller.value
             shows = {NONE: "", OLD: " and an old access token", CURRENT: " and the head's access token"}[access]
-            yield f"{who}: sends R{jar}{shows}", state._replace(requests=put(state.requests, request))
+            yield f"{who}: sends {name(jar)}{shows}", state._replace(requests=put(state.requests, request))
+
+
+def sent_at(refresh: int, session: Session) -> int:
+    return min(session.graces, 1) if generation(refresh) < session.gen else 0
 
 
 def may_pass(state: State) -> bool:
@@ -328,8 +374,71 @@ def may_pass(state: State) -> bool:
     gen, graces = state.session.gen, state.session.graces
     if graces == 2:
         return False
-    late = any(request.refresh < gen and request.sent < graces for request in state.requests)
-    return not late and not any(answer.cookie and answer.gen <= gen for answer in state.answers)
+    late = any(generation(request.refresh) < gen and request.sent < graces for request in state.requests)
+    return not late and not any(answer.cookie and generation(answer.refresh) <= gen for answer in state.answers)
+
+
+def may_pass_there(state: State, backup: Session) -> bool:
+    """The same since the replica's `mark`, where that is an older one."""
+    sent = [request.sent_there for request in state.requests if generation(request.refresh) < backup.gen]
+    return not state.same_mark and backup.graces < 2 and min(sent, default=2) >= backup.graces
+
+
+def a_grace_passes(state: State) -> State:
+    session = state.session._replace(graces=state.session.graces + 1)
+    backup = state.backup and state.backup._replace(graces=session.graces if state.same_mark else state.backup.graces)
+    return state._replace(session=session, backup=backup)
+
+
+def the_access_token_ends(state: State) -> State:
+    """The replica's as well, which is the same or an older one."""
+    return state._replace(session=state.session._replace(live=False), backup=state.backup and state.backup._replace(live=False))
+
+
+def losses(state: State) -> Steps:
+    """Once, the store goes back to what a replica had heard of last; the replica may hear at any moment."""
+    backup = state.backup
+    if state.lost == NEVER:
+        if (backup, state.same_access, state.same_mark) != (state.session, True, True):
+            requests = tuple(sorted(request._replace(sent_there=request.sent) for request in state.requests))
+            yield "the replica hears", state._replace(backup=state.session, same_access=True, same_mark=True, requests=requests)
+        if backup is not None and backup != state.session:
+            yield from losing(state, backup)
+        if backup is not None and may_pass_there(state, backup):
+            yield "a grace passes for the replica", state._replace(backup=backup._replace(graces=backup.graces + 1))
+        if backup is not None and backup.live and not state.same_access and (backup.resent or backup.graces == 2):
+            yield "the replica's access token ends", state._replace(backup=backup._replace(live=False))
+    elif state.lost < LONG_AGO and not any(message.past for message in (*state.requests, *state.answers)):
+        requests = tuple(sorted(request._replace(past=True) for request in state.requests))
+        answers = tuple(sorted(answer._replace(past=True) for answer in state.answers))
+        yield "a grace has passed since the loss", state._replace(lost=state.lost + 1, requests=requests, answers=answers)
+
+
+def losing(state: State, backup: Session) -> Steps:
+    requests = tuple(sorted(request._replace(past=True, sent=request.sent_there, sent_there=0) for request in state.requests))
+    answers = tuple(sorted(answer._replace(past=True) for answer in state.answers))
+    handlers = tuple(sorted(answer._replace(past=True) for answer in state.handlers))
+    session = backup._replace(minting=1)
+    after = state._replace(
+        session=session, backup=None, lost=JUST, requests=requests, handlers=handlers, answers=answers
+    )
+    # Of the old access tokens one may be the replica's; what was minted since is nobody's.
+    for revived in {False, not state.same_access}:
+        yield f"the store goes back to {name(session.head)}", with_access(after, same=state.same_access, revived=revived)
+
+
+def with_access(state: State, *, same: bool, revived: bool) -> State:
+    become = {NONE: NONE, OLD: CURRENT if revived else NONE, CURRENT: CURRENT if same else NONE}
+    return state._replace(
+        tabs=tuple(become[access] for access in state.tabs),
+        requests=tuple(sorted(request._replace(access=become[request.access]) for request in state.requests)),
+        handlers=tuple(sorted(answer._replace(access=become[answer.access]) for answer in state.handlers)),
+        answers=tuple(sorted(answer._replace(access=become[answer.access]) for answer in state.answers)),
+    )
+
+
+def name(refresh: int) -> str:
+    return f"R{generation(refresh)}" + "'" * (refresh % 2)
 
 
 def text(answer: Answer) -> str:
@@ -337,7 +446,7 @@ def text(answer: Answer) -> str:
 
 
 def leaving_text(answer: Answer, leaving: Handout) -> str:
-    parts = [f"R{answer.gen}"] * leaving.cookie + ["an access token"] * leaving.token
+    parts = [name(answer.refresh)] * leaving.cookie + ["an access token"] * leaving.token
     return " and ".join(parts) or "nothing"
 
 
