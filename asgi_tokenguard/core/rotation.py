@@ -283,9 +283,7 @@ def replace_access(head: Head, *, now_ms: int, access_jti: bytes) -> Head:
     return replace(head, access_jti=access_jti, access_issued=now_ms // 1000)
 
 
-def renew(
-    head: Head, *, now_ms: int, lifetimes: Lifetimes, new: NewIds, lost_ms: int = NEVER
-) -> tuple[Head, Handout]:
+def renew(head: Head, *, now_ms: int, lifetimes: Lifetimes, new: NewIds, lost_ms: int = NEVER) -> tuple[Head, Handout]:
     """
     The head after a re-authentication (I16), and what may leave with it.
 

@@ -10,6 +10,10 @@ from typing import Final
 _LUA: Final = files(__package__) / "lua"
 
 
+def read(name: str) -> str:
+    return (_LUA / f"{name}.lua").read_text(encoding="utf-8")
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """A script's text, the SHA-1 under which Redis keeps it, and whether it changes what requests are judged by."""
@@ -20,7 +24,7 @@ class Script:
 
 
 def script(*names: str, changes: bool = True) -> Script:
-    text = "\n".join((_LUA / f"{name}.lua").read_text(encoding="utf-8") for name in ("record", *names))
+    text = "\n".join(read(name) for name in ("record", *names))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), changes)
 
 

@@ -419,9 +419,7 @@ def losing(state: State, backup: Session) -> Steps:
     answers = tuple(sorted(answer._replace(past=True) for answer in state.answers))
     handlers = tuple(sorted(answer._replace(past=True) for answer in state.handlers))
     session = backup._replace(minting=1)
-    after = state._replace(
-        session=session, backup=None, lost=JUST, requests=requests, handlers=handlers, answers=answers
-    )
+    after = state._replace(session=session, backup=None, lost=JUST, requests=requests, handlers=handlers, answers=answers)
     # Of the old access tokens one may be the replica's; what was minted since is nobody's.
     for revived in {False, not state.same_access}:
         yield f"the store goes back to {name(session.head)}", with_access(after, same=state.same_access, revived=revived)

@@ -21,8 +21,9 @@ local function lost_at(known, since)
   return tonumber(since)
 end
 
+local lost
 -- Whether sid began before writes may have been lost, less than so many milliseconds ago.
 local function lost_within(ms, sid, known, since)
-  local lost = lost_at(known, since)
+  if not lineage then lost = lost_at(known, since) end
   return lost ~= nil and began_at(sid) * 1000 < lost and now_ms < lost + ms
 end

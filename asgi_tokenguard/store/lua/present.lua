@@ -41,6 +41,8 @@ else outcome = settled and 'reuse' or 'straggler' end
 
 -- Marks that are lost would make a head settled which is not: it waits, and nobody is accused.
 if outcome == 'rotate' and lost_within((r.seen and 1 or 2) * grace_ms, sid, ARGV[22], ARGV[23]) then outcome = 'repeat'
+elseif outcome == 'reuse' and presented == 'previous' and lost_within(grace_ms, sid, ARGV[22], ARGV[23]) then
+  outcome = 'straggler'
 elseif outcome == 'reuse' and lost_within(2 * grace_ms, sid, ARGV[22], ARGV[23]) then outcome = 'refuse' end
 
 local knows_network = false
