@@ -5,8 +5,10 @@ One session, one browser (one cookie jar, some tabs), requests and answers that 
 are slow, callers that receive only the cookie or nothing.  Question: can the session die although nobody stole anything?
 Breadth first, so a trace found is a shortest one.
 
-    python tests/core/explorer.py           what the tests search: the protocol, then each rule taken away; 10 s
-    python tests/core/explorer.py --long    three tabs, four messages, all callers: 4.3 million states; 3 minutes
+In `tests/`:
+
+    python -m core.explorer           what the tests search: the protocol, then each rule taken away; 1 minute
+    python -m core.explorer --long    three tabs, four messages, all callers, more losses: 7.5 million states; 6 minutes
 
 Every verdict is the library's: a state is turned into a `Head` at a moment, `present`, `see` or `look` is called, and the
 head that it returns is turned back.  A rule is taken away by another table, by not calling `look`, or by undoing what the
@@ -16,7 +18,10 @@ Time has no numbers here, only what follows from two promises: a message is on t
 access token lives for at least two graces (`Lifetimes` sees to it).  A handler may take for ever.  So the time since `mark`
 is counted in whole graces, and one more passes only once the messages that were sent before it began have arrived.
 
-Not searched: a thief (he is in `tests/stories`), re-authentication, a store that lost a write.
+Losing worlds: once, the store goes back to what a replica had heard of (`explored_losses.py`).  Tokens that were minted
+since are then ahead of the head or its twins.
+
+Not searched: a thief (he is in `tests/stories`), re-authentication, a store that loses writes a second time within two graces.
 """
 
 from __future__ import annotations
@@ -24,250 +29,31 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import replace
-from functools import cache
-from typing import NamedTuple
 
-from asgi_tokenguard.core import rotation
-from asgi_tokenguard.core.callers import Caller
-from asgi_tokenguard.core.lifetimes import Lifetimes
-from asgi_tokenguard.core.records import Head
-from asgi_tokenguard.core.rotation import (
-    ROWS,
-    TABLE,
-    Handout,
-    NewIds,
-    Outcome,
-    Presented,
-    Row,
-    Shown,
-    Table,
-    condition,
-    expand,
-    look,
-    present,
-    see,
+from core.explored import (
+    CURRENT,
+    NEVER,
+    NOBODY_HOLDS,
+    NONE,
+    OLD,
+    Answer,
+    Request,
+    Rules,
+    Session,
+    State,
+    Steps,
+    World,
+    generation,
+    leaving_text,
+    name,
+    put,
+    take,
+    text,
 )
+from core.explored_losses import losses
+from core.explored_verdicts import accept, leave, show
 
-# The tightest that are allowed: the grace is half the access lifetime.
-LIFETIMES = Lifetimes(access=60, grace=30)
-GRACE = LIFETIMES.grace_ms
-NOW = 1_800_000_000_000
-SERVED = {Outcome.ROTATE, Outcome.REPEAT, Outcome.REDELIVER, Outcome.STRAGGLER}
-
-# What a tab or a message holds of access tokens, and messages of cookies.  An access token that was the head's and is not
-# any more is as good as none to the library; taking `access_belongs` away makes a difference.
-NONE, OLD, CURRENT = -1, 0, 1
-
-# How many graces have passed since the store lost writes; two are long ago.
-NEVER, JUST, LONG_AGO = -1, 0, 2
-
-
-class Rules(NamedTuple):
-    """What the protocol rests on."""
-
-    only_when_over: bool = True  # rotate only a settled head whose access token is over
-    heal: bool = True  # an unseen head is redelivered without a time limit
-    look_again: bool = True  # a cookie leaves late only while its generation is the head and unseen
-    mark_at_sending: bool = True  # grace of an unseen head counts from the last sending, not from the rotation
-    access_belongs: bool = True  # only the access token minted with the head makes it seen
-    two_trips: bool = True  # an unseen head settles after two graces: its answer's trip, and that of a request which crosses it
-    decided_since: bool = True  # what was decided before the store lost writes does not leave late
-    lost_marks: bool = True  # a store that has lost writes has lost marks: none counts as older than that
-
-    @property
-    def table(self) -> Table:
-        rows = list(ROWS)
-        if not self.only_when_over:
-            rows = [row for row in rows if row.presented is not Presented.HEAD] + [Row(Presented.HEAD, Outcome.ROTATE)]
-        if not self.heal:
-            rows = [row for row in rows if row.outcome is not Outcome.REDELIVER or row.presented is not Presented.PREVIOUS]
-            rows += [
-                Row(Presented.PREVIOUS, Outcome.REDELIVER, seen=False, settled=False),
-                Row(Presented.PREVIOUS, Outcome.REUSE, seen=False, settled=True),
-            ]
-        return TABLE if rows == list(ROWS) else expand(rows)
-
-
-class World(NamedTuple):
-    """How much happens at once."""
-
-    tabs: int = 2
-    in_flight: int = 3
-    last_generation: int = 2
-    callers: tuple[Caller, ...] = (Caller.SCRIPT,)
-    loses: bool = False  # once, the store goes back to what a replica had heard of
-
-
-class Session(NamedTuple):
-    """The record; *graces* have passed since `mark` (2 stands for more)."""
-
-    gen: int
-    seen: bool
-    graces: int
-    live: bool  # its access token has not ended
-    resent: bool  # `mark` has moved since the access token's issue
-    branch: int = 0  # of the head's refresh token: 1 where it was minted after the store had lost writes
-    minting: int = 0  # the branch of the next one
-
-    @property
-    def head(self) -> int:
-        """The head's refresh token."""
-        return token(self.gen, self.branch)
-
-
-class Request(NamedTuple):
-    tab: int
-    refresh: int  # the token in the cookie
-    access: int
-    caller: str
-    sent: int  # graces since `mark` when it was sent, -1: before; 0 where it carries no superseded cookie
-    sent_there: int = 0  # as *sent*, since the replica's `mark`
-    past: bool = False  # sent before the store lost writes
-
-
-class Answer(NamedTuple):
-    """Decided while *refresh* was the head's token; with or without it in a cookie."""
-
-    tab: int
-    refresh: int
-    cookie: bool
-    access: int
-    past: bool = False  # sent, or decided, before the store lost writes
-
-
-class State(NamedTuple):
-    session: Session | None  # None: over
-    jar: int
-    tabs: tuple[int, ...]
-    requests: tuple[Request, ...]
-    handlers: tuple[Answer, ...]  # decided, the slow handler has not answered yet
-    answers: tuple[Answer, ...]
-    backup: Session | None = None  # what the replica has heard of
-    same_access: bool = True  # whether the replica's access token is still the head's,
-    same_mark: bool = True  # and its `mark`
-    lost: int = NEVER
-
-
-class Verdict(NamedTuple):
-    """What the library says: *marked* and *minted* tell whether it has set `mark` and replaced the access token."""
-
-    outcome: str
-    session: Session | None
-    handout: Handout
-    marked: bool = False
-    minted: bool = False
-
-
-Steps = Iterator[tuple[str, State]]
-NOBODY_HOLDS = Handout(cookie=False, token=False)
-
-
-def token(gen: int, branch: int = 0) -> int:
-    """A refresh token as a number; what was minted again for a lost generation is of branch 1."""
-    return 2 * gen + branch
-
-
-def generation(refresh: int) -> int:
-    return refresh // 2
-
-
-def jti(refresh: int) -> bytes:
-    return bytes([refresh]) * 16
-
-
-LIVE_JTI, OLD_JTI, NEW_JTI = b"l" * 16, b"o" * 16, b"n" * 16
-
-
-def concrete(session: Session) -> Head:
-    """A head in that state at `NOW`, each time at its edge."""
-    issued = NOW // 1000 - LIFETIMES.access + session.live
-    return Head(
-        gen=session.gen,
-        access_jti=LIVE_JTI,
-        refresh_jti=jti(session.head),
-        access_issued=issued,
-        refresh_issued=issued,
-        seen=session.seen,
-        mark=NOW - 1 if session.graces == 0 else NOW - session.graces * GRACE,
-        absolute=NOW // 1000 + LIFETIMES.absolute,
-        auth_time=0,
-    )
-
-
-def abstract(head: Head, before: Session) -> tuple[Session, bool, bool]:
-    marked, minted = head.mark == NOW, head.access_jti != LIVE_JTI
-    graces = 2 if head.gen == 0 else 0 if marked else before.graces
-    resent = head.gen > 0 and not minted and (marked or before.resent)
-    live = not condition(head, NOW, LIFETIMES).over
-    return Session(head.gen, head.seen, graces, live, resent, head.refresh_jti[0] % 2, before.minting), marked, minted
-
-
-@cache
-def accept(session: Session, access: int, rules: Rules) -> Verdict | None:
-    """What the engine does with an access token: it has to be live, and `see` has to know it."""
-    head = concrete(session)
-    if access == NONE or condition(head, NOW, LIFETIMES).over:
-        return None
-    known = access == CURRENT or not rules.access_belongs
-    after = see(head, gen=head.gen, access_jti=LIVE_JTI if known else OLD_JTI, now_ms=NOW)
-    return None if after is None else Verdict("accepted", *_with_handout(after, session, NOBODY_HOLDS))
-
-
-@cache
-def show(session: Session, refresh: int, caller: Caller, rules: Rules, lost: int = NEVER) -> Verdict:
-    """What the rotation table does with a cookie."""
-    head = concrete(session)
-    if not rules.two_trips and not head.seen and session.graces > 0:
-        head = replace(head, mark=head.mark - GRACE)
-    step = present(
-        head,
-        Shown(gen=generation(refresh), jti=jti(refresh), issued=0),
-        now_ms=NOW,
-        lifetimes=LIFETIMES,
-        caller=caller,
-        new=NewIds(access=NEW_JTI, refresh=jti(token(session.gen + 1, session.minting))),
-        table=rules.table,
-        lost_ms=rotation.NEVER if lost == NEVER or not rules.lost_marks else NOW - lost * GRACE,
-    )
-    if step.head is None:
-        return Verdict(step.outcome.value, None, step.handout)
-    after = step.head
-    if step.outcome is Outcome.REDELIVER and not rules.mark_at_sending:
-        after = replace(after, mark=head.mark)
-    return Verdict(step.outcome.value, *_with_handout(after, session, step.handout))
-
-
-@cache
-def leave(session: Session, answer: Answer, rules: Rules) -> tuple[Handout, Session, bool]:
-    """The second look at an answer that leaves late."""
-    leaving = Handout(cookie=answer.cookie, token=answer.access != NONE)
-    if not rules.look_again:
-        return leaving, session, False
-    if rules.decided_since and answer.past:
-        return NOBODY_HOLDS, session, False
-    head = concrete(session)
-    shown = generation(answer.refresh), jti(answer.refresh)
-    after, leaving = look(head, leaving, gen=shown[0], refresh_jti=shown[1], now_ms=NOW)
-    if not rules.mark_at_sending:
-        after = head
-    later, marked, _ = abstract(after, session)
-    return leaving, later, marked
-
-
-def _with_handout(head: Head, before: Session, handout: Handout) -> tuple[Session, Handout, bool, bool]:
-    session, marked, minted = abstract(head, before)
-    return session, handout, marked, minted
-
-
-def put(messages: tuple, message: NamedTuple) -> tuple:
-    return tuple(sorted((*messages, message)))
-
-
-def take(messages: tuple, message: NamedTuple) -> tuple:
-    at = messages.index(message)
-    return messages[:at] + messages[at + 1 :]
+from asgi_tokenguard.core.callers import Caller
 
 
 def settle(state: State, session: Session, rules: Rules, *, marked: bool, minted: bool) -> State:
@@ -378,12 +164,6 @@ def may_pass(state: State) -> bool:
     return not late and not any(answer.cookie and generation(answer.refresh) <= gen for answer in state.answers)
 
 
-def may_pass_there(state: State, backup: Session) -> bool:
-    """The same since the replica's `mark`, where that is an older one."""
-    sent = [request.sent_there for request in state.requests if generation(request.refresh) < backup.gen]
-    return not state.same_mark and backup.graces < 2 and min(sent, default=2) >= backup.graces
-
-
 def a_grace_passes(state: State) -> State:
     session = state.session._replace(graces=state.session.graces + 1)
     backup = state.backup and state.backup._replace(graces=session.graces if state.same_mark else state.backup.graces)
@@ -393,59 +173,6 @@ def a_grace_passes(state: State) -> State:
 def the_access_token_ends(state: State) -> State:
     """The replica's as well, which is the same or an older one."""
     return state._replace(session=state.session._replace(live=False), backup=state.backup and state.backup._replace(live=False))
-
-
-def losses(state: State) -> Steps:
-    """Once, the store goes back to what a replica had heard of last; the replica may hear at any moment."""
-    backup = state.backup
-    if state.lost == NEVER:
-        if (backup, state.same_access, state.same_mark) != (state.session, True, True):
-            requests = tuple(sorted(request._replace(sent_there=request.sent) for request in state.requests))
-            yield "the replica hears", state._replace(backup=state.session, same_access=True, same_mark=True, requests=requests)
-        if backup is not None and backup != state.session:
-            yield from losing(state, backup)
-        if backup is not None and may_pass_there(state, backup):
-            yield "a grace passes for the replica", state._replace(backup=backup._replace(graces=backup.graces + 1))
-        if backup is not None and backup.live and not state.same_access and (backup.resent or backup.graces == 2):
-            yield "the replica's access token ends", state._replace(backup=backup._replace(live=False))
-    elif state.lost < LONG_AGO and not any(message.past for message in (*state.requests, *state.answers)):
-        requests = tuple(sorted(request._replace(past=True) for request in state.requests))
-        answers = tuple(sorted(answer._replace(past=True) for answer in state.answers))
-        yield "a grace has passed since the loss", state._replace(lost=state.lost + 1, requests=requests, answers=answers)
-
-
-def losing(state: State, backup: Session) -> Steps:
-    requests = tuple(sorted(request._replace(past=True, sent=request.sent_there, sent_there=0) for request in state.requests))
-    answers = tuple(sorted(answer._replace(past=True) for answer in state.answers))
-    handlers = tuple(sorted(answer._replace(past=True) for answer in state.handlers))
-    session = backup._replace(minting=1)
-    after = state._replace(session=session, backup=None, lost=JUST, requests=requests, handlers=handlers, answers=answers)
-    # Of the old access tokens one may be the replica's; what was minted since is nobody's.
-    for revived in {False, not state.same_access}:
-        yield f"the store goes back to {name(session.head)}", with_access(after, same=state.same_access, revived=revived)
-
-
-def with_access(state: State, *, same: bool, revived: bool) -> State:
-    become = {NONE: NONE, OLD: CURRENT if revived else NONE, CURRENT: CURRENT if same else NONE}
-    return state._replace(
-        tabs=tuple(become[access] for access in state.tabs),
-        requests=tuple(sorted(request._replace(access=become[request.access]) for request in state.requests)),
-        handlers=tuple(sorted(answer._replace(access=become[answer.access]) for answer in state.handlers)),
-        answers=tuple(sorted(answer._replace(access=become[answer.access]) for answer in state.answers)),
-    )
-
-
-def name(refresh: int) -> str:
-    return f"R{generation(refresh)}" + "'" * (refresh % 2)
-
-
-def text(answer: Answer) -> str:
-    return leaving_text(answer, Handout(cookie=answer.cookie, token=answer.access != NONE))
-
-
-def leaving_text(answer: Answer, leaving: Handout) -> str:
-    parts = [name(answer.refresh)] * leaving.cookie + ["an access token"] * leaving.token
-    return " and ".join(parts) or "nothing"
 
 
 def without(rule: str) -> Rules:
@@ -478,29 +205,40 @@ def way_to(state: State, came: dict[State, tuple[State, str] | None]) -> list[st
 
 
 ALL = (Caller.SCRIPT, Caller.DOCUMENT, Caller.OTHER)
-# Two tabs with three messages, and one tab beside pages and images; 160,000 and 55,000 states.
-SHORT = (World(), World(tabs=1, callers=ALL))
+LOSING = World(tabs=1, in_flight=2, loses=True)
+# Two tabs with three messages; one tab beside pages and images; a loss: 160,000, 55,000 and 180,000 states.
+SHORT = (World(), World(tabs=1, callers=ALL), LOSING)
 LONG = (
     World(last_generation=3),
     World(callers=ALL),
     World(tabs=3),
     World(in_flight=4),
     World(tabs=3, callers=ALL),
+    World(tabs=2, in_flight=2, loses=True),
+    World(tabs=1, in_flight=3, loses=True),
+    World(tabs=1, in_flight=2, last_generation=3, loses=True),
 )
+# Rules that only a loss needs.
+OF_LOSSES = {"decided_since", "lost_marks"}
+
+
+def world_without(rule: str) -> World:
+    """The smallest world that needs *rule*."""
+    return LOSING if rule in OF_LOSSES else World()
 
 
 def main(arguments: list[str]) -> int:
     worlds = LONG if "--long" in arguments else SHORT
-    runs = [(Rules(), world) for world in worlds] + [(without(rule), World()) for rule in Rules._fields]
+    runs = [(Rules(), world) for world in worlds] + [(without(rule), world_without(rule)) for rule in Rules._fields]
     wrong = 0
     for rules, world in runs:
         began = time.perf_counter()
         count, way = search(rules, world)
         wrong += (way is None) != (rules == Rules())
         gone = [rule for rule in Rules._fields if not getattr(rules, rule)]
-        name = f"without {gone[0]}" if gone else f"the protocol, {world}"
+        searched = f"without {gone[0]}" if gone else f"the protocol, {world}"
         verdict = "no false logout" if way is None else f"false logout in {len(way)} steps"
-        print(f"{name}: {count:,} states, {verdict} ({time.perf_counter() - began:.0f} s)", flush=True)  # noqa: T201
+        print(f"{searched}: {count:,} states, {verdict} ({time.perf_counter() - began:.0f} s)", flush=True)  # noqa: T201
         for label in way or ():
             print("    ", label)  # noqa: T201
     return 1 if wrong else 0
