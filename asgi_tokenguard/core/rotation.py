@@ -11,6 +11,9 @@ generation has no predecessor, so it is always settled); it is *over* when its a
 Why twice: the grace bounds one trip over the wire.  A seen head has arrived, so that only requests which left before may
 still carry its predecessor: one trip.  An unseen one may still be on its way, and a request with the predecessor may leave
 just before it arrives: two trips.
+
+A store that has *lost* its last writes (a lagging replica was promoted, an old snapshot restored) has lost marks as well: no
+head counts as marked before the loss.  For two graces nobody is accused, and what was decided before does not leave late.
 """
 
 from __future__ import annotations
