@@ -232,7 +232,15 @@ class Engine:
         head = delivery.record.head
         try:
             async with self.store.patience():
-                late = await self.store.look(delivery.subject, delivery.sid, wanted, gen=head.gen, refresh_jti=head.refresh_jti)
+                late = await self.store.look(
+                    delivery.subject,
+                    delivery.sid,
+                    wanted,
+                    gen=head.gen,
+                    refresh_jti=head.refresh_jti,
+                    # The reply may have been on its way for as long as a request waits.
+                    age_ms=int((elapsed + self.settings.timeout) * 1000),
+                )
         except StoreUnavailable:
             return NOTHING
         match late:

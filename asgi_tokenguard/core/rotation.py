@@ -11,6 +11,9 @@ generation has no predecessor, so it is always settled); it is *over* when its a
 Why twice: the grace bounds one trip over the wire.  A seen head has arrived, so that only requests which left before may
 still carry its predecessor: one trip.  An unseen one may still be on its way, and a request with the predecessor may leave
 just before it arrives: two trips.
+
+A store that has *lost* its last writes (a lagging replica was promoted, an old snapshot restored) has lost marks as well: no
+head counts as marked before the loss.  For two graces nobody is accused, and what was decided before does not leave late.
 """
 
 from __future__ import annotations
@@ -102,6 +105,9 @@ ROWS: Final = (
     Row(Presented.AHEAD, Outcome.ADOPT),
 )
 
+# When the store lost writes that has lost none, in milliseconds.
+NEVER: Final = -(2**62)
+
 Table = Mapping[tuple[Presented, Condition], Outcome]
 
 
@@ -168,10 +174,11 @@ def locate(head: Head, shown: Shown) -> Presented:
     return Presented.PREVIOUS if shown.gen == head.gen - 1 else Presented.OLDER
 
 
-def condition(head: Head, now_ms: int, lifetimes: Lifetimes) -> Condition:
+def condition(head: Head, now_ms: int, lifetimes: Lifetimes, lost_ms: int = NEVER) -> Condition:
+    mark = max(NEVER if head.gen == 0 else head.mark, lost_ms)
     return Condition(
         seen=head.seen,
-        settled=head.gen == 0 or now_ms >= head.mark + lifetimes.grace_ms * (1 if head.seen else 2),
+        settled=now_ms >= mark + lifetimes.grace_ms * (1 if head.seen else 2),
         over=now_ms // 1000 >= head.access_issued + lifetimes.access,
     )
 
@@ -196,10 +203,17 @@ def present(
     visit: Visit = ANYONE,
     watch: Watch = UNWATCHED,
     table: Table = TABLE,
+    lost_ms: int = NEVER,
 ) -> Step:
-    """Present *shown* to the session of *head* at *now_ms*; *visit* says from where, *watch* what about that is doubted."""
-    presented, state = locate(head, shown), condition(head, now_ms, lifetimes)
+    """
+    Present *shown* to the session of *head* at *now_ms*; *visit* says from where, *watch* what about that is doubted.
+
+    *lost_ms* is when the store may last have lost writes.
+    """
+    presented, state = locate(head, shown), condition(head, now_ms, lifetimes, lost_ms)
     outcome = table[presented, state]
+    if outcome is Outcome.REUSE and now_ms < lost_ms + 2 * lifetimes.grace_ms:
+        outcome = Outcome.REFUSE
     if outcome in {Outcome.REUSE, Outcome.REFUSE}:
         return Step(presented, outcome, None if outcome is Outcome.REUSE else head, NOTHING)
     superseded = presented is Presented.PREVIOUS
@@ -240,13 +254,23 @@ def see(head: Head, *, gen: int, access_jti: bytes, now_ms: int) -> Head | None:
     return _seen(head, now_ms) if (head.gen, head.access_jti) == (gen, access_jti) else None
 
 
-def look(head: Head | None, leaving: Handout, *, gen: int, refresh_jti: bytes, now_ms: int) -> tuple[Head | None, Handout]:
+def look(
+    head: Head | None,
+    leaving: Handout,
+    *,
+    gen: int,
+    refresh_jti: bytes,
+    now_ms: int,
+    age_ms: int = 0,
+    lost_ms: int = NEVER,
+) -> tuple[Head | None, Handout]:
     """
-    What of *leaving*, decided a while ago for generation *gen*, may still leave (I15).
+    What of *leaving*, decided *age_ms* ago for generation *gen*, may still leave (I15).
 
     A cookie leaves only while its generation is the head and unseen: later ones would put an old cookie over a newer one.
+    What was decided before the store lost writes does not leave: it may have been superseded, and nobody know it any more.
     """
-    if head is None or (head.gen, head.refresh_jti) != (gen, refresh_jti):
+    if head is None or (head.gen, head.refresh_jti) != (gen, refresh_jti) or now_ms - age_ms < lost_ms:
         return head, NOTHING
     if head.seen:
         return head, leaving._replace(cookie=False)
@@ -262,13 +286,13 @@ def replace_access(head: Head, *, now_ms: int, access_jti: bytes) -> Head:
     return replace(head, access_jti=access_jti, access_issued=now_ms // 1000)
 
 
-def renew(head: Head, *, now_ms: int, lifetimes: Lifetimes, new: NewIds) -> tuple[Head, Handout]:
+def renew(head: Head, *, now_ms: int, lifetimes: Lifetimes, new: NewIds, lost_ms: int = NEVER) -> tuple[Head, Handout]:
     """
     The head after a re-authentication (I16), and what may leave with it.
 
     It rotates only where nobody can still hold the predecessor: rotating an unseen head loses sessions within 7 steps.
     """
-    state = condition(head, now_ms, lifetimes)
+    state = condition(head, now_ms, lifetimes, lost_ms)
     auth_time = now_ms // 1000
     head = replace(head, late=False, late_run=0)  # whoever lingered has proved who they are
     if state.settled and (state.seen or head.gen == 0):

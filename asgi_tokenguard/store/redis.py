@@ -19,6 +19,7 @@ from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.store.caches import Caches
 from asgi_tokenguard.store.keyspace import place_key, session_key, tombstone_key
+from asgi_tokenguard.store.lineage import Lineages
 from asgi_tokenguard.store.link import Link
 from asgi_tokenguard.store.patience import Patience
 
@@ -51,6 +52,7 @@ class RedisStore:
         self._link = Link(source, timeout, monotonic)
         self.clock = self._link.clock
         self._caches: Caches | None = None
+        self.lineages = Lineages()
         self._namespace = namespace
         self._lifetimes = lifetimes
 
@@ -144,7 +146,7 @@ class RedisStore:
     ) -> Presentation | Code:
         """Present a genuine refresh token; a *Code* says why there is no session."""
         lifetimes = self._lifetimes
-        reply = await self._run(
+        reply = await self._run_lineal(
             scripts.PRESENT,
             subject,
             sid,
@@ -184,10 +186,10 @@ class RedisStore:
             reason=reason_in(words) if reused else None,
         )
 
-    async def look(self, subject: str, sid: str, leaving: Handout, *, gen: int, refresh_jti: bytes) -> Late:
-        """What of *leaving* may still leave (I15)."""
+    async def look(self, subject: str, sid: str, leaving: Handout, *, gen: int, refresh_jti: bytes, age_ms: int = 0) -> Late:
+        """What of *leaving*, decided up to *age_ms* ago, may still leave (I15)."""
         cookie = int(leaving.cookie)
-        reply = await self._run(scripts.LOOK, subject, sid, gen, refresh_jti, cookie, self._lifetimes.idle)
+        reply = await self._run_lineal(scripts.LOOK, subject, sid, gen, refresh_jti, cookie, self._lifetimes.idle, age_ms)
         return Late(reply[1].decode())
 
     async def end(self, subject: str, whose: Whose, sid: str = "", reason: Code = Code.REVOKED) -> int:
@@ -230,7 +232,7 @@ class RedisStore:
     async def reauthenticated(self, subject: str, sid: str, new: NewIds) -> tuple[Record, Handout] | Code:
         """Renew what is safe after a re-authentication, and what may leave with it."""
         lifetimes = self._lifetimes
-        reply = await self._run(
+        reply = await self._run_lineal(
             scripts.REAUTHENTICATED, subject, sid, new.access, new.refresh, lifetimes.idle, lifetimes.grace_ms
         )
         _, outcome, raw = reply
@@ -244,6 +246,13 @@ class RedisStore:
         if record is None:
             logger.error("a field in Redis is no session of ours and counts as none: %r", sid[:26])
         return record
+
+    async def _run_lineal(self, script: scripts.Script, subject: str, *args: str | bytes | int) -> list[Any]:
+        """Run a script that judges a store which may have lost writes: it is told what is known of the node, and says so."""
+        node = self._link.connector.owner(session_key(self._namespace, subject))
+        *reply, lineage = await self._run(script, subject, *args, *self.lineages.of(node))
+        self.lineages.learn(node, lineage)
+        return reply
 
     async def _run(self, script: scripts.Script, subject: str, *args: str | bytes | int) -> list[Any]:
         key = session_key(self._namespace, subject)

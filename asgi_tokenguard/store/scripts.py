@@ -8,7 +8,10 @@ from importlib.resources import files
 from typing import Final
 
 _LUA: Final = files(__package__) / "lua"
-_PRELUDE: Final = (_LUA / "record.lua").read_text(encoding="utf-8")
+
+
+def read(name: str) -> str:
+    return (_LUA / f"{name}.lua").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +23,18 @@ class Script:
     changes: bool
 
 
-def script(name: str, *, changes: bool = True) -> Script:
-    text = f"{_PRELUDE}\n{(_LUA / f'{name}.lua').read_text(encoding='utf-8')}"
+def script(*names: str, changes: bool = True) -> Script:
+    text = "\n".join(read(name) for name in ("record", *names))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), changes)
 
 
 LOGIN: Final = script("login")
-PRESENT: Final = script("present")
+PRESENT: Final = script("lineage", "present")
 SEE: Final = script("see")
-LOOK: Final = script("look", changes=False)
+LOOK: Final = script("lineage", "look", changes=False)
 END: Final = script("end")
 SESSIONS: Final = script("sessions", changes=False)
 UPDATE_CLAIMS: Final = script("update_claims")
-REAUTHENTICATED: Final = script("reauthenticated")
+REAUTHENTICATED: Final = script("lineage", "reauthenticated")
 DESCRIBE: Final = script("describe")
 EPITAPHS: Final = script("epitaphs", changes=False)

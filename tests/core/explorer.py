@@ -5,8 +5,10 @@ One session, one browser (one cookie jar, some tabs), requests and answers that 
 are slow, callers that receive only the cookie or nothing.  Question: can the session die although nobody stole anything?
 Breadth first, so a trace found is a shortest one.
 
-    python tests/core/explorer.py           what the tests search: the protocol, then each rule taken away; 10 s
-    python tests/core/explorer.py --long    three tabs, four messages, all callers: 4.3 million states; 3 minutes
+In `tests/`:
+
+    python -m core.explorer           what the tests search: the protocol, then each rule taken away; 1 minute
+    python -m core.explorer --long    three tabs, four messages, all callers, more losses: 7.5 million states; 6 minutes
 
 Every verdict is the library's: a state is turned into a `Head` at a moment, `present`, `see` or `look` is called, and the
 head that it returns is turned back.  A rule is taken away by another table, by not calling `look`, or by undoing what the
@@ -16,7 +18,10 @@ Time has no numbers here, only what follows from two promises: a message is on t
 access token lives for at least two graces (`Lifetimes` sees to it).  A handler may take for ever.  So the time since `mark`
 is counted in whole graces, and one more passes only once the messages that were sent before it began have arrived.
 
-Not searched: a thief (he is in `tests/stories`), re-authentication, a store that lost a write.
+Losing worlds: once, the store goes back to what a replica had heard of (`explored_losses.py`).  Tokens that were minted
+since are then ahead of the head or its twins.
+
+Not searched: a thief (he is in `tests/stories`), re-authentication, a store that loses writes a second time within two graces.
 """
 
 from __future__ import annotations
@@ -24,216 +29,31 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import replace
-from functools import cache
-from typing import NamedTuple
+
+from core.explored import (
+    CURRENT,
+    NEVER,
+    NOBODY_HOLDS,
+    NONE,
+    OLD,
+    Answer,
+    Request,
+    Rules,
+    Session,
+    State,
+    Steps,
+    World,
+    generation,
+    leaving_text,
+    name,
+    put,
+    take,
+    text,
+)
+from core.explored_losses import losses
+from core.explored_verdicts import accept, leave, show
 
 from asgi_tokenguard.core.callers import Caller
-from asgi_tokenguard.core.lifetimes import Lifetimes
-from asgi_tokenguard.core.records import Head
-from asgi_tokenguard.core.rotation import (
-    ROWS,
-    TABLE,
-    Handout,
-    NewIds,
-    Outcome,
-    Presented,
-    Row,
-    Shown,
-    Table,
-    condition,
-    expand,
-    look,
-    present,
-    see,
-)
-
-# The tightest that are allowed: the grace is half the access lifetime.
-LIFETIMES = Lifetimes(access=60, grace=30)
-GRACE = LIFETIMES.grace_ms
-NOW = 1_800_000_000_000
-SERVED = {Outcome.ROTATE, Outcome.REPEAT, Outcome.REDELIVER, Outcome.STRAGGLER}
-
-# What a tab or a message holds of access tokens, and messages of cookies.  An access token that was the head's and is not
-# any more is as good as none to the library; taking `access_belongs` away makes a difference.
-NONE, OLD, CURRENT = -1, 0, 1
-
-
-class Rules(NamedTuple):
-    """What the protocol rests on."""
-
-    only_when_over: bool = True  # rotate only a settled head whose access token is over
-    heal: bool = True  # an unseen head is redelivered without a time limit
-    look_again: bool = True  # a cookie leaves late only while its generation is the head and unseen
-    mark_at_sending: bool = True  # grace of an unseen head counts from the last sending, not from the rotation
-    access_belongs: bool = True  # only the access token minted with the head makes it seen
-    two_trips: bool = True  # an unseen head settles after two graces: its answer's trip, and that of a request which crosses it
-
-    @property
-    def table(self) -> Table:
-        rows = list(ROWS)
-        if not self.only_when_over:
-            rows = [row for row in rows if row.presented is not Presented.HEAD] + [Row(Presented.HEAD, Outcome.ROTATE)]
-        if not self.heal:
-            rows = [row for row in rows if row.outcome is not Outcome.REDELIVER or row.presented is not Presented.PREVIOUS]
-            rows += [
-                Row(Presented.PREVIOUS, Outcome.REDELIVER, seen=False, settled=False),
-                Row(Presented.PREVIOUS, Outcome.REUSE, seen=False, settled=True),
-            ]
-        return TABLE if rows == list(ROWS) else expand(rows)
-
-
-class World(NamedTuple):
-    """How much happens at once."""
-
-    tabs: int = 2
-    in_flight: int = 3
-    last_generation: int = 2
-    callers: tuple[Caller, ...] = (Caller.SCRIPT,)
-
-
-class Session(NamedTuple):
-    """The record; *graces* have passed since `mark` (2 stands for more)."""
-
-    gen: int
-    seen: bool
-    graces: int
-    live: bool  # its access token has not ended
-    resent: bool  # `mark` has moved since the access token's issue
-
-
-class Request(NamedTuple):
-    tab: int
-    refresh: int  # the generation of the cookie
-    access: int
-    caller: str
-    sent: int  # graces since `mark` when it was sent, -1: before; 0 where it carries no superseded cookie
-
-
-class Answer(NamedTuple):
-    """Decided for generation *gen*; with or without its cookie."""
-
-    tab: int
-    gen: int
-    cookie: bool
-    access: int
-
-
-class State(NamedTuple):
-    session: Session | None  # None: over
-    jar: int
-    tabs: tuple[int, ...]
-    requests: tuple[Request, ...]
-    handlers: tuple[Answer, ...]  # decided, the slow handler has not answered yet
-    answers: tuple[Answer, ...]
-
-
-class Verdict(NamedTuple):
-    """What the library says: *marked* and *minted* tell whether it has set `mark` and replaced the access token."""
-
-    outcome: str
-    session: Session | None
-    handout: Handout
-    marked: bool = False
-    minted: bool = False
-
-
-Steps = Iterator[tuple[str, State]]
-NOBODY_HOLDS = Handout(cookie=False, token=False)
-
-
-def jti(gen: int) -> bytes:
-    return bytes([gen]) * 16
-
-
-LIVE_JTI, OLD_JTI, NEW_JTI = b"l" * 16, b"o" * 16, b"n" * 16
-
-
-def concrete(session: Session) -> Head:
-    """A head in that state at `NOW`, each time at its edge."""
-    issued = NOW // 1000 - LIFETIMES.access + session.live
-    return Head(
-        gen=session.gen,
-        access_jti=LIVE_JTI,
-        refresh_jti=jti(session.gen),
-        access_issued=issued,
-        refresh_issued=issued,
-        seen=session.seen,
-        mark=NOW - 1 if session.graces == 0 else NOW - session.graces * GRACE,
-        absolute=NOW // 1000 + LIFETIMES.absolute,
-        auth_time=0,
-    )
-
-
-def abstract(head: Head, before: Session) -> tuple[Session, bool, bool]:
-    marked, minted = head.mark == NOW, head.access_jti != LIVE_JTI
-    graces = 2 if head.gen == 0 else 0 if marked else before.graces
-    resent = head.gen > 0 and not minted and (marked or before.resent)
-    live = not condition(head, NOW, LIFETIMES).over
-    return Session(head.gen, head.seen, graces, live, resent), marked, minted
-
-
-@cache
-def accept(session: Session, access: int, rules: Rules) -> Verdict | None:
-    """What the engine does with an access token: it has to be live, and `see` has to know it."""
-    head = concrete(session)
-    if access == NONE or condition(head, NOW, LIFETIMES).over:
-        return None
-    known = access == CURRENT or not rules.access_belongs
-    after = see(head, gen=head.gen, access_jti=LIVE_JTI if known else OLD_JTI, now_ms=NOW)
-    return None if after is None else Verdict("accepted", *_with_handout(after, session, NOBODY_HOLDS))
-
-
-@cache
-def show(session: Session, refresh: int, caller: Caller, rules: Rules) -> Verdict:
-    """What the rotation table does with a cookie."""
-    head = concrete(session)
-    if not rules.two_trips and not head.seen and session.graces > 0:
-        head = replace(head, mark=head.mark - GRACE)
-    step = present(
-        head,
-        Shown(gen=refresh, jti=jti(refresh), issued=0),
-        now_ms=NOW,
-        lifetimes=LIFETIMES,
-        caller=caller,
-        new=NewIds(access=NEW_JTI, refresh=jti(session.gen + 1)),
-        table=rules.table,
-    )
-    if step.head is None or step.outcome not in SERVED:
-        return Verdict(step.outcome.value, None, step.handout)
-    after = step.head
-    if step.outcome is Outcome.REDELIVER and not rules.mark_at_sending:
-        after = replace(after, mark=head.mark)
-    return Verdict(step.outcome.value, *_with_handout(after, session, step.handout))
-
-
-@cache
-def leave(session: Session, answer: Answer, rules: Rules) -> tuple[Handout, Session, bool]:
-    """The second look at an answer that leaves late."""
-    leaving = Handout(cookie=answer.cookie, token=answer.access != NONE)
-    if not rules.look_again:
-        return leaving, session, False
-    head = concrete(session)
-    after, leaving = look(head, leaving, gen=answer.gen, refresh_jti=jti(answer.gen), now_ms=NOW)
-    if not rules.mark_at_sending:
-        after = head
-    later, marked, _ = abstract(after, session)
-    return leaving, later, marked
-
-
-def _with_handout(head: Head, before: Session, handout: Handout) -> tuple[Session, Handout, bool, bool]:
-    session, marked, minted = abstract(head, before)
-    return session, handout, marked, minted
-
-
-def put(messages: tuple, message: NamedTuple) -> tuple:
-    return tuple(sorted((*messages, message)))
-
-
-def take(messages: tuple, message: NamedTuple) -> tuple:
-    at = messages.index(message)
-    return messages[:at] + messages[at + 1 :]
 
 
 def settle(state: State, session: Session, rules: Rules, *, marked: bool, minted: bool) -> State:
@@ -242,23 +62,29 @@ def settle(state: State, session: Session, rules: Rules, *, marked: bool, minted
     if minted:
         # Whoever holds an old one asks as if he held none, unless that rule is gone; but an answer that brings one still
         # takes the place of a newer one.
-        held = NONE if rules.access_belongs else OLD
+        held = NONE if is_dead(OLD, state, rules) else OLD
         tabs = tuple(min(access, held) for access in tabs)
         requests = tuple(sorted(request._replace(access=min(request.access, held)) for request in requests))
         handlers = tuple(sorted(answer._replace(access=min(answer.access, OLD)) for answer in handlers))
         answers = tuple(sorted(answer._replace(access=min(answer.access, OLD)) for answer in answers))
     if marked:
-        requests = tuple(sorted(r._replace(sent=-1 if r.refresh < session.gen else 0) for r in requests))
-    return State(session, state.jar, tabs, requests, handlers, answers)
+        requests = tuple(sorted(r._replace(sent=-1 if generation(r.refresh) < session.gen else 0) for r in requests))
+    same = state.same_access and not minted, state.same_mark and not marked
+    return State(session, state.jar, tabs, requests, handlers, answers, state.backup, *same, state.lost)
+
+
+def is_dead(access: int, state: State, rules: Rules) -> bool:
+    """Whether an access token will never be live again."""
+    return access == OLD and rules.access_belongs and (state.backup is None or state.lost != NEVER)
 
 
 def serve(state: State, request: Request, rules: Rules, last_generation: int) -> Steps:
     caller, session = Caller(request.caller), state.session
     who = f"tab {request.tab}" if caller is Caller.SCRIPT else caller.value
     verdict = accept(session, request.access, rules)
-    carried = "access token" if verdict else f"R{request.refresh}"
-    verdict = verdict or show(session, request.refresh, caller, rules)
-    label = f"{who}: {carried} at head R{session.gen}: {verdict.outcome}"
+    carried = "access token" if verdict else name(request.refresh)
+    verdict = verdict or show(session, request.refresh, caller, rules, state.lost)
+    label = f"{who}: {carried} at head {name(session.head)}: {verdict.outcome}"
     if verdict.session is None:
         yield label, state._replace(session=None)
         return
@@ -269,7 +95,7 @@ def serve(state: State, request: Request, rules: Rules, last_generation: int) ->
         yield label, after
         return
     access = CURRENT if verdict.handout.token else NONE
-    answer = Answer(request.tab, verdict.session.gen, verdict.handout.cookie, access)
+    answer = Answer(request.tab, verdict.session.head, verdict.handout.cookie, access)
     yield f"{label}, leaves at once", after._replace(answers=put(after.answers, answer))
     yield f"{label}, slow handler", after._replace(handlers=put(after.handlers, answer))
 
@@ -288,7 +114,7 @@ def steps(state: State, rules: Rules, world: World) -> Steps:
         leaving, after, marked = leave(session, answer, rules)
         rest = settle(rest, after, rules, marked=marked, minted=False)
         if leaving != NOBODY_HOLDS:
-            left = answer._replace(cookie=leaving.cookie, access=answer.access if leaving.token else NONE)
+            left = answer._replace(cookie=leaving.cookie, access=answer.access if leaving.token else NONE, past=False)
             rest = rest._replace(answers=put(rest.answers, left))
         yield f"tab {answer.tab}: late answer leaves with {leaving_text(answer, leaving)}", rest
     for answer in set(state.answers):
@@ -296,31 +122,37 @@ def steps(state: State, rules: Rules, world: World) -> Steps:
         yield f"tab {answer.tab}: {text(answer)} lost", rest
         yield f"tab {answer.tab}: {text(answer)} arrives", arrive(rest, answer, rules)
     if may_pass(state):
-        yield "a grace passes", state._replace(session=session._replace(graces=session.graces + 1))
+        yield "a grace passes", a_grace_passes(state)
     # An access token lives for two graces, and `mark` is its issue unless a cookie was sent again.
     if session.live and (session.resent or session.graces == 2):
-        yield "the access token ends", state._replace(session=session._replace(live=False))
+        yield "the access token ends", the_access_token_ends(state)
+    if world.loses:
+        yield from losses(state)
 
 
 def arrive(state: State, answer: Answer, rules: Rules) -> State:
     tabs, access = state.tabs, answer.access
     if access != NONE:
-        held = NONE if access == OLD and rules.access_belongs else access
+        held = NONE if is_dead(access, state, rules) else access
         tabs = tabs[: answer.tab] + (held,) + tabs[answer.tab + 1 :]
-    return state._replace(tabs=tabs, jar=answer.gen if answer.cookie else state.jar)
+    return state._replace(tabs=tabs, jar=answer.refresh if answer.cookie else state.jar)
 
 
 def sendings(state: State, world: World) -> Steps:
     jar, session = state.jar, state.session
-    sent = min(session.graces, 1) if jar < session.gen else 0
+    sent, there = sent_at(jar, session), 0 if state.backup is None else sent_at(jar, state.backup)
     for caller in world.callers:
         # Only a script shows an access token; for whom an answer brings none, it does not matter which tab asks.
         senders = enumerate(state.tabs) if caller is Caller.SCRIPT else ((0, NONE),)
         for tab, access in senders:
-            request = Request(tab, jar, access, caller.value, sent)
+            request = Request(tab, jar, access, caller.value, sent, there)
             who = f"tab {tab}" if caller is Caller.SCRIPT else caller.value
             shows = {NONE: "", OLD: " and an old access token", CURRENT: " and the head's access token"}[access]
-            yield f"{who}: sends R{jar}{shows}", state._replace(requests=put(state.requests, request))
+            yield f"{who}: sends {name(jar)}{shows}", state._replace(requests=put(state.requests, request))
+
+
+def sent_at(refresh: int, session: Session) -> int:
+    return min(session.graces, 1) if generation(refresh) < session.gen else 0
 
 
 def may_pass(state: State) -> bool:
@@ -328,17 +160,19 @@ def may_pass(state: State) -> bool:
     gen, graces = state.session.gen, state.session.graces
     if graces == 2:
         return False
-    late = any(request.refresh < gen and request.sent < graces for request in state.requests)
-    return not late and not any(answer.cookie and answer.gen <= gen for answer in state.answers)
+    late = any(generation(request.refresh) < gen and request.sent < graces for request in state.requests)
+    return not late and not any(answer.cookie and generation(answer.refresh) <= gen for answer in state.answers)
 
 
-def text(answer: Answer) -> str:
-    return leaving_text(answer, Handout(cookie=answer.cookie, token=answer.access != NONE))
+def a_grace_passes(state: State) -> State:
+    session = state.session._replace(graces=state.session.graces + 1)
+    backup = state.backup and state.backup._replace(graces=session.graces if state.same_mark else state.backup.graces)
+    return state._replace(session=session, backup=backup)
 
 
-def leaving_text(answer: Answer, leaving: Handout) -> str:
-    parts = [f"R{answer.gen}"] * leaving.cookie + ["an access token"] * leaving.token
-    return " and ".join(parts) or "nothing"
+def the_access_token_ends(state: State) -> State:
+    """The replica's as well, which is the same or an older one."""
+    return state._replace(session=state.session._replace(live=False), backup=state.backup and state.backup._replace(live=False))
 
 
 def without(rule: str) -> Rules:
@@ -371,29 +205,40 @@ def way_to(state: State, came: dict[State, tuple[State, str] | None]) -> list[st
 
 
 ALL = (Caller.SCRIPT, Caller.DOCUMENT, Caller.OTHER)
-# Two tabs with three messages, and one tab beside pages and images; 160,000 and 55,000 states.
-SHORT = (World(), World(tabs=1, callers=ALL))
+LOSING = World(tabs=1, in_flight=2, loses=True)
+# Two tabs with three messages; one tab beside pages and images; a loss: 160,000, 55,000 and 180,000 states.
+SHORT = (World(), World(tabs=1, callers=ALL), LOSING)
 LONG = (
     World(last_generation=3),
     World(callers=ALL),
     World(tabs=3),
     World(in_flight=4),
     World(tabs=3, callers=ALL),
+    World(tabs=2, in_flight=2, loses=True),
+    World(tabs=1, in_flight=3, loses=True),
+    World(tabs=1, in_flight=2, last_generation=3, loses=True),
 )
+# Rules that only a loss needs.
+OF_LOSSES = {"decided_since", "lost_marks"}
+
+
+def world_without(rule: str) -> World:
+    """The smallest world that needs *rule*."""
+    return LOSING if rule in OF_LOSSES else World()
 
 
 def main(arguments: list[str]) -> int:
     worlds = LONG if "--long" in arguments else SHORT
-    runs = [(Rules(), world) for world in worlds] + [(without(rule), World()) for rule in Rules._fields]
+    runs = [(Rules(), world) for world in worlds] + [(without(rule), world_without(rule)) for rule in Rules._fields]
     wrong = 0
     for rules, world in runs:
         began = time.perf_counter()
         count, way = search(rules, world)
         wrong += (way is None) != (rules == Rules())
         gone = [rule for rule in Rules._fields if not getattr(rules, rule)]
-        name = f"without {gone[0]}" if gone else f"the protocol, {world}"
+        searched = f"without {gone[0]}" if gone else f"the protocol, {world}"
         verdict = "no false logout" if way is None else f"false logout in {len(way)} steps"
-        print(f"{name}: {count:,} states, {verdict} ({time.perf_counter() - began:.0f} s)", flush=True)  # noqa: T201
+        print(f"{searched}: {count:,} states, {verdict} ({time.perf_counter() - began:.0f} s)", flush=True)  # noqa: T201
         for label in way or ():
             print("    ", label)  # noqa: T201
     return 1 if wrong else 0

@@ -376,3 +376,36 @@ def test_i12_nothing_is_minted_that_is_not_handed_out(head, shown, caller, later
         assert (step.head.refresh_jti == NEW_REFRESH) <= step.handout.cookie
         if caller is Caller.OTHER:
             assert step.head.access_jti == OLD_ACCESS
+
+
+class TestP59:
+    """The store has lost its last writes; that these rules suffice, and that each is needed, is the search's to show."""
+
+    def show(self, head, presented, graces):
+        lost_ms = NOW_MS - int(graces * LIFETIMES.grace_ms)
+        shown = SHOWN[presented]
+        return present(head, shown, now_ms=NOW_MS, lifetimes=LIFETIMES, caller=Caller.SCRIPT, new=NEW, lost_ms=lost_ms).outcome
+
+    @pytest.mark.parametrize(("graces", "outcome"), [(0, Outcome.REFUSE), (1.9, Outcome.REFUSE), (2, Outcome.REUSE)])
+    def test_p59_an_older_token_is_refused_for_two_graces(self, graces, outcome):
+        assert outcome is self.show(SEEN, Presented.OLDER, graces)
+
+    @pytest.mark.parametrize(("graces", "outcome"), [(0, Outcome.STRAGGLER), (1, Outcome.REFUSE), (2, Outcome.REUSE)])
+    def test_p59_the_previous_one_is_a_straggler_first(self, graces, outcome):
+        assert outcome is self.show(SEEN, Presented.PREVIOUS, graces)
+
+    @pytest.mark.parametrize(("head", "graces"), [(SEEN, 1), (UNSEEN, 2), (replace(LOGIN, seen=True), 1), (LOGIN, 2)])
+    def test_p59_no_head_is_settled_before_its_graces_are_over(self, head, graces):
+        own = replace(SHOWN[Presented.HEAD], gen=head.gen)
+        outcomes = [
+            present(head, own, now_ms=NOW_MS, lifetimes=LIFETIMES, caller=Caller.SCRIPT, new=NEW, lost_ms=lost_ms).outcome
+            for lost_ms in (NOW_MS - graces * LIFETIMES.grace_ms + 1, NOW_MS - graces * LIFETIMES.grace_ms)
+        ]
+        assert [Outcome.REPEAT, Outcome.ROTATE] == outcomes
+
+    @pytest.mark.parametrize(("decided_ms", "left"), [(-1, NOTHING), (0, Handout(cookie=True, token=True))])
+    def test_p59_i15_what_was_decided_before_does_not_leave_late(self, decided_ms, left):
+        lost_ms, leaving = NOW_MS - 700, Handout(cookie=True, token=True)
+        age_ms = NOW_MS - (lost_ms + decided_ms)
+        found = look(UNSEEN, leaving, gen=5, refresh_jti=REFRESH, now_ms=NOW_MS, age_ms=age_ms, lost_ms=lost_ms)
+        assert left == found[1]

@@ -27,6 +27,12 @@ class Wire:
     def cut(self) -> None:
         self._open.clear()
 
+    def lead_to(self, port: int) -> None:
+        """From now on the way leads to another server; what is connected is cut off."""
+        self._to = port
+        for writer in self._writers:
+            writer.close()
+
     def silence_channel(self) -> None:
         """From now on nothing comes over connections on which changes are told; all others work."""
         self._channel_is_heard.clear()

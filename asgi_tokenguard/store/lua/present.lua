@@ -5,8 +5,10 @@
 --            packed address or '', network, device, gen of a genuine access token beside it or -1, 1 where it has passed,
 --            1 where there is a visit at all
 --            1 to doubt networks, 1 to doubt devices, linger after (ms), linger generations, user agent
---   returns  {now (ms), presented, outcome, record after, doubts}
---            {now (ms), presented, 'reuse', '', reason}, {now (ms), 'none', 'gone' | 'expired', '', reason or ''}
+--            known replication id or '', known since (ms)
+--   returns  {now (ms), presented, outcome, record after, doubts, lineage or ''}
+--            {now (ms), presented, 'reuse', '', reason, lineage or ''}
+--            {now (ms), 'none', 'gone' | 'expired', '', reason or '', ''}
 --
 -- One script, since a check that is written back later lets two requests rotate one token.
 local sid, gen, jti, issued, caller = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
@@ -18,7 +20,7 @@ local watch_network, watch_device = ARGV[17] == '1', ARGV[18] == '1'
 local linger_after, linger_generations = tonumber(ARGV[19]), tonumber(ARGV[20])
 
 local r, missing = load(sid, idle)
-if not r then return {now_ms, 'none', missing, '', epitaph(sid)} end
+if not r then return {now_ms, 'none', missing, '', epitaph(sid), ''} end
 
 local presented
 if gen > r.gen then presented = 'ahead'
@@ -37,6 +39,12 @@ elseif presented == 'older' then outcome = 'reuse'
 elseif not r.seen then outcome = 'redeliver'
 else outcome = settled and 'reuse' or 'straggler' end
 
+-- Marks that are lost would make a head settled which is not: it waits, and nobody is accused.
+if outcome == 'rotate' and lost_within((r.seen and 1 or 2) * grace_ms, sid, ARGV[22], ARGV[23]) then outcome = 'repeat'
+elseif outcome == 'reuse' and presented == 'previous' and lost_within(grace_ms, sid, ARGV[22], ARGV[23]) then
+  outcome = 'straggler'
+elseif outcome == 'reuse' and lost_within(2 * grace_ms, sid, ARGV[22], ARGV[23]) then outcome = 'refuse' end
+
 local knows_network = false
 for at = 1, 13, 4 do
   knows_network = knows_network or string.sub(r.networks, at, at + 3) == network
@@ -54,9 +62,9 @@ if outcome == 'reuse' then
   end
   bury(sid, reason, {presented, part(r, ADDRESS), part(r, DEVICE), address, ARGV[21]})
   redis.call('HDEL', KEYS[1], sid)
-  return {now_ms, presented, outcome, '', reason}
+  return {now_ms, presented, outcome, '', reason, lineage or ''}
 end
-if outcome == 'refuse' then return {now_ms, presented, outcome, encode(r), ''} end
+if outcome == 'refuse' then return {now_ms, presented, outcome, encode(r), '', lineage or ''} end
 
 local changed = false
 if presented == 'previous' and linger_generations > 0 and not r.late and now_ms > left_at + linger_after then
@@ -69,7 +77,8 @@ if (outcome == 'redeliver' and caller ~= 'other' or watch_device) and other_devi
 local lingers = presented == 'previous' and linger_generations > 0 and r.late and r.late_run + 1 >= linger_generations
 if lingers then doubts[#doubts + 1] = 'lingering' end
 if #doubts > 0 and not passed then
-  return {now_ms, presented, 'judge', changed and save(sid, r, idle) or encode(r), table.concat(doubts, ',')}
+  local raw = changed and save(sid, r, idle) or encode(r)
+  return {now_ms, presented, 'judge', raw, table.concat(doubts, ','), lineage or ''}
 end
 
 if outcome == 'repeat' then
@@ -108,4 +117,5 @@ if visits and (passed or (outcome == 'rotate' and caller ~= 'other')) then
   if address ~= '' then moved_to(r, address) end
   changed = true
 end
-return {now_ms, presented, outcome, changed and save(sid, r, idle) or encode(r), table.concat(doubts, ',')}
+local raw = changed and save(sid, r, idle) or encode(r)
+return {now_ms, presented, outcome, raw, table.concat(doubts, ','), lineage or ''}
