@@ -9,6 +9,7 @@ from asgi_tokenguard.auth import Auth, get_auth
 from asgi_tokenguard.core.address import client_address
 from asgi_tokenguard.core.cookie import InsecureCookieWarning, RefreshCookie
 from asgi_tokenguard.core.devices import Device
+from asgi_tokenguard.core.durability import Durability
 from asgi_tokenguard.core.endings import Ending
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.places import Place
@@ -24,6 +25,7 @@ from asgi_tokenguard.errors import (
     InsufficientScope,
     NoSuchSession,
     NotAuthenticated,
+    NotConfirmed,
     NotGuarded,
     Refusal,
     ResponseStarted,
@@ -50,6 +52,7 @@ __all__ = [
     "CrossSiteRequest",
     "Device",
     "DuplicateCredentials",
+    "Durability",
     "Ending",
     "FixedLocator",
     "HttpLocator",
@@ -62,6 +65,7 @@ __all__ = [
     "MaxMindLocator",
     "NoSuchSession",
     "NotAuthenticated",
+    "NotConfirmed",
     "NotGuarded",
     "Place",
     "RefreshCookie",

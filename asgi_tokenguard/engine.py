@@ -64,6 +64,7 @@ class Engine:
             lifetimes=settings.lifetimes,
             timeout=settings.timeout,
             monotonic=monotonic,
+            durability=settings.durability,
         )
         caches = self.store.caches(settings.staleness)
         self.liveness = Liveness(self.store, caches if settings.cache else None, settings.lifetimes)

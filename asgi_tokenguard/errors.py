@@ -21,6 +21,7 @@ TokenGuardError
     ├── NotFound             404  there is no such mounted endpoint
     ├── MethodNotAllowed     405  the mounted endpoint does not take this method
     └── StoreUnavailable     503  Redis did not answer in time (I5)
+        └── NotConfirmed     503  it did, but fewer replicas or disks than `durability` asks for have the change
 
 Each carries facts as fields; none carries a token, a key or an address.  What is an answer is a Starlette
 `HTTPException` as well, so that an app's own exception handlers turn it into that answer and not into a 500.
@@ -61,6 +62,7 @@ class Code(StrEnum):
     INVALID_QUERY = "invalid_query"
     INSUFFICIENT_SCOPE = "insufficient_scope"
     NOT_FOR_PAGES = "not_for_pages"
+    NOT_CONFIRMED = "not_confirmed"
 
 
 DETAIL: Final = {
@@ -85,6 +87,7 @@ DETAIL: Final = {
     "trusted_origins, and a program without them sends its access token beside the cookie, expired or not.",
     Code.CANNOT_RECEIVE: "This caller cannot receive tokens; log in from a page or a script of this site.",
     Code.STORE_UNAVAILABLE: "The session store does not answer; try again shortly.",
+    Code.NOT_CONFIRMED: "The session store has taken the change but cannot confirm yet that it will last; try again shortly.",
     Code.NOT_FOUND: "There is no such endpoint; openapi.json beside them lists all.",
     Code.METHOD_NOT_ALLOWED: "This endpoint does not take this method; Allow lists those that it takes.",
     Code.INVALID_QUERY: "The endpoint does not take this query, so nothing was ended: DELETE sessions/ID takes none, and "
@@ -296,3 +299,15 @@ class StoreUnavailable(Refusal):
     def __init__(self, code: Code = Code.STORE_UNAVAILABLE) -> None:
         # One second: how long a restarted server needs to accept connections again.
         super().__init__(code, headers={"Retry-After": "1"})
+
+
+class NotConfirmed(StoreUnavailable):
+    """
+    Redis has taken a change, but fewer replicas or disks than `durability` asks for have acknowledged it in time.
+
+    A login is ended again and nothing of it was handed out.  A rotation or a revocation stands, for as long as this primary
+    does: do it again, and it is confirmed then.
+    """
+
+    def __init__(self, code: Code = Code.NOT_CONFIRMED) -> None:
+        super().__init__(code)

@@ -64,6 +64,7 @@ class TokenGuard:
         await self.engine.store.start()
         async with self._patience():
             await self.engine.store.open()
+            await self.engine.store.check_durability()
 
     async def aclose(self) -> None:
         """

@@ -9,6 +9,7 @@ from inspect import signature
 from typing import Any, Final, TypeVar
 
 from asgi_tokenguard.core.callers import normal_origin
+from asgi_tokenguard.core.durability import Durability, Level
 from asgi_tokenguard.core.paths import Openness, Paths, Patterns, is_odd
 from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.keys import Key, KeySet
@@ -143,6 +144,20 @@ def timeout(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 60:  # noqa: PLR2004 (a minute is an outage)
         raise ConfigurationError("timeout", f"{value!r} is out of range", "give seconds, above 0 and up to 60")
     return float(value)
+
+
+def durability(value: object, timeout: float, redis: object) -> Durability:
+    """*timeout* is how long a request waits for *redis*, which is a URL or a client."""
+    found = Durability.everywhere(value) if isinstance(value, str) else instance("durability", value, Durability)
+    if found.timeout is not None and found.timeout >= timeout:
+        # The request would be over before the answer, and its connection with it.
+        remedy = "give less than that, or raise timeout"
+        raise ConfigurationError("durability", f"its timeout of {found.timeout:g} s is not below timeout={timeout:g}", remedy)
+    waits = found.levels != {Level.PRIMARY}
+    if waits and found.replicas and isinstance(redis, str) and redis.startswith("embedded:"):
+        remedy = "use Durability(..., replicas=0) with 'fsynced', or a server of your own"
+        raise ConfigurationError("durability", "an embedded server has no replicas", remedy)
+    return found
 
 
 def staleness(value: object) -> float:

@@ -12,6 +12,7 @@ from asgi_tokenguard import option_checks as checks
 from asgi_tokenguard.core.address import TrustedProxies
 from asgi_tokenguard.core.cookie import RefreshCookie
 from asgi_tokenguard.core.doubts import Watch
+from asgi_tokenguard.core.durability import Durability
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.media_types import MediaTypes
 from asgi_tokenguard.core.paths import Paths, Patterns, mount_point
@@ -51,6 +52,12 @@ class _Options(TypedDict, total=False):
     """Prefix of all keys in Redis.  Default: `"tg"`."""
     timeout: float
     """Seconds that one request waits for Redis before it is answered 503.  Default: 1."""
+    durability: str | Durability
+    """
+    How safe a change has to be before it is confirmed: `"primary"`, `"replicated"` or `"fsynced"`, or a `Durability(...)`.
+
+    Default: `"primary"`, which is what Redis itself confirms.
+    """
     cache: bool
     """Whether a token that was live within *staleness* is served without asking Redis.  Default: True."""
     staleness: float
@@ -152,6 +159,7 @@ class Settings:
     redis: str | Redis | RedisCluster = field(repr=False)  # a URL holds a password
     namespace: str
     timeout: float
+    durability: Durability
     cache: bool
     staleness: float
     strict: Patterns | None  # None: no path
@@ -194,6 +202,7 @@ def settle(options: Mapping[str, Any]) -> Settings:
         raise ConfigurationError("redis", "it is missing or None", "pass redis='redis://localhost:6379/0'")
     access_header, access_scheme = checks.access_header(options.get("access_header", "Authorization: Bearer"))
     new_token_header = checks.header_name("new_token_header", options.get("new_token_header", "X-New-Access-Token")).encode()
+    timeout = checks.timeout(options.get("timeout", 1.0))
     paths = checks.paths(options)
     reauthentication = checks.reauthentication(options.get("reauthentication", ()), paths)
     patterns = {"public": paths.public, "optional": paths.optional, "reauthentication": reauthentication}
@@ -202,7 +211,8 @@ def settle(options: Mapping[str, Any]) -> Settings:
         keys=checks.keys(options),
         redis=options["redis"],
         namespace=checks.namespace(options.get("namespace", "tg")),
-        timeout=checks.timeout(options.get("timeout", 1.0)),
+        timeout=timeout,
+        durability=checks.durability(options.get("durability", "primary"), timeout, options["redis"]),
         cache=checks.boolean("cache", options.get("cache", True)),
         staleness=checks.staleness(options.get("staleness", STALENESS)),
         strict=checks.strict(options.get("strict", ())),

@@ -11,7 +11,7 @@ from sybil.document import Document
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Its blocks are the files of a project: tests/testing/test_plugin.py runs them as that.
 PROJECTS = {"testing.md"}
 
@@ -66,6 +66,7 @@ def refusals():
 
     told = {errors.StepUpRequired: (60,), errors.InsufficientScope: ("read",), errors.MethodNotAllowed: ("GET",)}
     kinds = [kind for kind in errors.Refusal.__subclasses__() if kind is not errors.NotAuthenticated]
+    kinds += errors.StoreUnavailable.__subclasses__()
     return [kind(*told.get(kind, ())) for kind in kinds]
 
 

@@ -24,6 +24,7 @@ from asgi_tokenguard.errors import (
     MethodNotAllowed,
     NoSuchSession,
     NotAuthenticated,
+    NotConfirmed,
     NotForPages,
     NotFound,
     NotGuarded,
@@ -131,6 +132,7 @@ ANSWERS = [
     (MethodNotAllowed("GET, HEAD"), 405, "method_not_allowed", {"Allow": "GET, HEAD"}),
     (InvalidQuery(), 400, "invalid_query", None),
     (StoreUnavailable(), 503, "store_unavailable", {"Retry-After": "1"}),
+    (NotConfirmed(), 503, "not_confirmed", {"Retry-After": "1"}),
 ]
 
 
@@ -175,6 +177,7 @@ def test_codes_are_never_renamed():
         "invalid_query",
         "insufficient_scope",
         "not_for_pages",
+        "not_confirmed",
     ] == [code.value for code in Code]
 
 

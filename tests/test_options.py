@@ -19,7 +19,16 @@ from hypothesis import strategies as st
 from redis.asyncio.cluster import LoadBalancingStrategy
 from redis.asyncio.sentinel import Sentinel
 
-from asgi_tokenguard import ConfigurationError, Key, KeySet, Lifetimes, RefreshCookie, TokenGuard, TokenGuardMiddleware
+from asgi_tokenguard import (
+    ConfigurationError,
+    Durability,
+    Key,
+    KeySet,
+    Lifetimes,
+    RefreshCookie,
+    TokenGuard,
+    TokenGuardMiddleware,
+)
 from asgi_tokenguard.core.address import TrustedProxies
 from asgi_tokenguard.core.media_types import MediaTypes
 from asgi_tokenguard.core.paths import Openness, Patterns
@@ -58,6 +67,7 @@ def test_the_defaults_are_those_of_the_design():
             redis=URL,
             namespace="tg",
             timeout=1.0,
+            durability=Durability(login="primary", rotation="primary", revocation="primary"),
             cache=True,
             staleness=1.0,
             strict=None,
@@ -98,6 +108,8 @@ KEYS = KeySet([Key(SECRET, kid="old"), Key(SECRET, kid="new")])
         ("namespace", "shop:1.x-y_z", "namespace", "shop:1.x-y_z"),
         ("timeout", 0.25, "timeout", 0.25),
         ("timeout", 60, "timeout", 60.0),
+        ("durability", "replicated", "durability", Durability.everywhere("replicated")),
+        ("durability", Durability(revocation="fsynced"), "durability", Durability(revocation="fsynced")),
         ("lifetimes", Lifetimes(access=60), "lifetimes", Lifetimes(access=60)),
         ("cookie", RefreshCookie("r", path="/app"), "cookie", RefreshCookie("r", path="/app")),
         ("access_header", "authorization:bearer", "access_scheme", "bearer"),
@@ -169,6 +181,8 @@ WRONG = [
     *[({"secret": value}, "secret") for value in ("", b"", "short", None, 7, True, ["s" * 32], object(), KEYS)],
     *[({"namespace": value}, "namespace") for value in ("", "a b", "{x}", "é", "x\n", "x/y", "*", "n" * 65, *NOT_TEXT)],
     *[({"timeout": value}, "timeout") for value in (0, -1, 60.1, float("nan"), float("inf"), "1", None, True, [1], 1j)],
+    *[({"durability": value}, "durability") for value in (
+        None, True, 1, "", "disk", ["replicated"], Durability, Durability(timeout=1))],  # as long as a request waits
     *[({"cache": value}, "cache") for value in (None, 0, 1, "no", [])],
     *[({"staleness": value}, "staleness") for value in (0, 0.04, -1, 60.1, float("nan"), "1", None, True)],
     *[({"strict": value}, "strict") for value in NO_PATHS],
@@ -439,6 +453,12 @@ def test_p33_settings_belong_to_one_guard():
     assert ["one", "two"] == [guard.engine.settings.namespace for guard in (one, two)]
     with pytest.raises(AttributeError):
         one.engine.settings.namespace = "two"
+
+
+@pytest.mark.parametrize("durability", ["replicated", "fsynced", Durability(revocation="replicated")])
+def test_an_embedded_server_has_no_replicas_that_could_confirm(durability):
+    assert "durability" == refusal(GOOD | {"redis": "embedded://", "durability": durability}).option
+    assert settle(GOOD | {"redis": "embedded:///tmp/x", "durability": Durability(login="fsynced", replicas=0)})
 
 
 # --- Secrets stay secret

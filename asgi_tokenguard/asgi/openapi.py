@@ -63,7 +63,10 @@ class Operation:
     refusals: Mapping[int, tuple[Code, ...]] = field(kw_only=True, default_factory=dict)
 
 
-_OF_TOKENS: Final[Mapping[int, tuple[Code, ...]]] = {400: (Code.DUPLICATE_CREDENTIALS,), 503: (Code.STORE_UNAVAILABLE,)}
+_OF_TOKENS: Final[Mapping[int, tuple[Code, ...]]] = {
+    400: (Code.DUPLICATE_CREDENTIALS,),
+    503: (Code.STORE_UNAVAILABLE, Code.NOT_CONFIRMED),
+}
 _OF_SESSIONS: Final[Mapping[int, tuple[Code, ...]]] = {
     **_OF_TOKENS,
     401: (

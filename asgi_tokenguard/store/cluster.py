@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from redis.asyncio.cluster import ClusterNode, PipelineCommand
 from redis.exceptions import AskError, ClusterError, MaxConnectionsError, MovedError, TryAgainError
 
+from asgi_tokenguard.store.redis_py import LOSSES
+
 if TYPE_CHECKING:
     from redis.asyncio import RedisCluster
+
+Command: TypeAlias = tuple[str | bytes | int, ...]
 
 # A slot moves while we ask, and perhaps once more; who is sent on and on meets two nodes that each name the other.
 MOST_REDIRECTIONS: Final = 5
@@ -34,12 +38,26 @@ async def execute(client: RedisCluster, key: str, *command: str | bytes | int) -
     It waits while all connections are taken, and while one key of a user has moved to another node and the other has not; the
     caller's deadline bounds that.
     """
+    answers = await _execute(client, key, [command])
+    return answers[0]
+
+
+async def execute_then(
+    client: RedisCluster, key: str, then: tuple[str | int, ...], *command: str | bytes | int
+) -> tuple[Any, Any]:
+    """The answers to *command*, as of `execute`, and to *then*, sent right behind it; the second may be an error."""
+    reply, answer = await _execute(client, key, [command, then])
+    return reply, answer
+
+
+async def _execute(client: RedisCluster, key: str, commands: list[Command]) -> list[Any]:
+    """The answers to *commands*, the first of which is about *key* and decides where all go; sent together."""
     await client.initialize()  # nothing, where it has been
     node = client.get_node_from_key(key) if key else client.get_default_node()
     redirections = 0
     while True:
         try:
-            return await _sent_on(client, node, command)
+            return await _sent_on(client, node, commands)
         except MaxConnectionsError:
             await asyncio.sleep(BUSY_SECONDS)
         except TryAgainError:
@@ -81,27 +99,38 @@ async def read_topology(client: RedisCluster, suspect: str = "") -> None:
     await client.nodes_manager.initialize(last_failed_node_name=suspect or None)
 
 
-async def _sent_on(client: RedisCluster, node: Any, command: tuple[str | bytes | int, ...]) -> Any:
+async def _sent_on(client: RedisCluster, node: Any, commands: list[Command]) -> list[Any]:
     try:
-        return await node.execute_command(*command)
+        if len(commands) == 1:
+            return [await node.execute_command(*commands[0])]
+        return await _together(node, commands)
     except MovedError:
         raise
     except AskError as error:
         target = client.get_node(error.host, error.port)
         if target is not None:
-            return await _asking(target, command)
+            return await _asking(target, commands)
         # A node without a slot is in nobody's list yet.
         stranger = ClusterNode(error.host, error.port, **client.connection_kwargs)
         try:
-            return await _asking(stranger, command)
+            return await _asking(stranger, commands)
         finally:
             await stranger.disconnect()
 
 
-async def _asking(node: ClusterNode, command: tuple[str | bytes | int, ...]) -> Any:
-    asked = PipelineCommand(1, *command)
-    await node.execute_pipeline([PipelineCommand(0, "ASKING"), asked])
-    return _result(asked)
+async def _asking(node: ClusterNode, commands: list[Command]) -> list[Any]:
+    return (await _together(node, [("ASKING",), *commands], decides=1))[1:]
+
+
+async def _together(node: ClusterNode, commands: list[Command], *, decides: int = 0) -> list[Any]:
+    """The answers of one node over one connection; what the one that *decides* raises is raised, of others it is an answer."""
+    asked = [PipelineCommand(number, *command) for number, command in enumerate(commands)]
+    await node.execute_pipeline(asked)
+    _result(asked[decides])
+    for one in asked:
+        if isinstance(one.result, LOSSES):  # the connection broke behind the first answer
+            raise one.result
+    return [one.result for one in asked]
 
 
 def _result(asked: PipelineCommand) -> Any:

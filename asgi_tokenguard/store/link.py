@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from redis.asyncio import RedisCluster
@@ -65,17 +66,26 @@ class Link:
 
     async def run(self, script: Script, keys: tuple[str, ...], *args: str | bytes | int) -> list[Any]:
         """Run *script*, whose reply begins with the time; its text is sent where the server does not know it."""
-
-        async def evaluate(client: Any) -> Any:
-            try:
-                return await execute(client, keys[0], "EVALSHA", script.sha, len(keys), *keys, *args)
-            except NoScriptError:  # a new server, or its scripts were flushed; EVAL keeps the script as well
-                return await execute(client, keys[0], "EVAL", script.text, len(keys), *keys, *args)
-
         asked = self.clock.monotonic()
-        reply: list[Any] = await self._ask(evaluate, keys[0])
+        reply: list[Any] = await self._ask(
+            lambda client: _evaluate(partial(execute, client, keys[0]), script, keys, args), keys[0]
+        )
         self.clock.sync(reply[0], asked)
         return reply
+
+    async def run_then(
+        self, then: tuple[str | int, ...], script: Script, keys: tuple[str, ...], *args: str | bytes | int
+    ) -> tuple[list[Any], Any]:
+        """Run *script* and, right behind it over the same connection, *then*; both answers, the second perhaps an error."""
+        asked = self.clock.monotonic()
+
+        async def evaluate(client: Any) -> Any:
+            return await _evaluate(partial(execute_then, client, keys[0], then), script, keys, args)
+
+        both: tuple[list[Any], Any] = await self._ask(evaluate, keys[0])
+        # The script is answered at once, and both are read when the second is: the time is that of a slow reply.
+        self.clock.sync(both[0][0], asked)
+        return both
 
     async def read(self, key: str, *command: str | int) -> Any:
         """The answer to a command that reads *key*."""
@@ -148,3 +158,25 @@ async def execute(client: Any, key: str, *command: str | bytes | int) -> Any:
     if isinstance(client, RedisCluster):
         return await cluster.execute(client, key, *command)
     return await client.execute_command(*command)
+
+
+async def execute_then(client: Any, key: str, then: tuple[str | int, ...], *command: str | bytes | int) -> tuple[Any, Any]:
+    """The answers to *command*, which is about *key*, and to *then*; sent together, and the second may be an error."""
+    if isinstance(client, RedisCluster):
+        return await cluster.execute_then(client, key, then, *command)
+    pipeline = client.pipeline(transaction=False)
+    pipeline.execute_command(*command)
+    pipeline.execute_command(*then)
+    reply, answer = await pipeline.execute(raise_on_error=False)
+    if isinstance(reply, Exception):
+        raise reply
+    return reply, answer
+
+
+async def _evaluate(
+    send: Callable[..., Awaitable[Any]], script: Script, keys: tuple[str, ...], args: tuple[str | bytes | int, ...]
+) -> Any:
+    try:
+        return await send("EVALSHA", script.sha, len(keys), *keys, *args)
+    except NoScriptError:  # a new server, or its scripts were flushed; EVAL keeps the script as well
+        return await send("EVAL", script.text, len(keys), *keys, *args)

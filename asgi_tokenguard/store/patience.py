@@ -6,28 +6,33 @@ import asyncio
 import logging
 from types import TracebackType
 
-from asgi_tokenguard.errors import StoreUnavailable
+from asgi_tokenguard.errors import NotConfirmed, StoreUnavailable
 
 logger = logging.getLogger("asgi_tokenguard")
 
 
 class Outage:
-    """Logs an outage once at its beginning and once at its end, however many requests it fails."""
+    """Logs an outage once at its beginning and once at its end, in the words given, however many requests it fails."""
 
-    __slots__ = ("_lasts",)
+    __slots__ = ("_began", "_ended", "_lasts")
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        began: str = "Redis does not answer, requests with credentials get 503: %s",
+        ended: str = "Redis answers again",
+    ) -> None:
+        self._began, self._ended = began, ended
         self._lasts = False
 
     def began(self, reason: str) -> None:
         if not self._lasts:
             self._lasts = True
-            logger.error("Redis does not answer, requests with credentials get 503: %s", reason)
+            logger.error(self._began, reason)
 
     def ended(self) -> None:
         if self._lasts:
             self._lasts = False
-            logger.warning("Redis answers again")
+            logger.warning(self._ended)
 
 
 class Patience:
@@ -50,6 +55,6 @@ class Patience:
         except TimeoutError as timeout:
             self._outage.began("no answer in time")
             raise StoreUnavailable from timeout
-        if isinstance(error, StoreUnavailable):
+        if isinstance(error, StoreUnavailable) and not isinstance(error, NotConfirmed):
             # The cause may name hosts, so it goes to the log and not to the caller.
             self._outage.began(f"{type(error.__cause__).__name__}: {error.__cause__}")

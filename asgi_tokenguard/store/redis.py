@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.doubts import ANYONE, UNWATCHED, Doubt, Visit, Watch
+from asgi_tokenguard.core.durability import Durability
 from asgi_tokenguard.core.endings import ALL, REMEMBERED, Ending, reason_in, unpack_ending
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.records import Record, decode, is_session_id
 from asgi_tokenguard.core.rotation import Handout, NewIds, Outcome, Presented, Shown
 from asgi_tokenguard.core.sessions import began_at
-from asgi_tokenguard.errors import Code, StoreUnavailable
+from asgi_tokenguard.errors import Code, NotConfirmed, StoreUnavailable
 from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.store.caches import Caches
+from asgi_tokenguard.store.durability import Confirmation, Confirmations, Confirmer
 from asgi_tokenguard.store.keyspace import place_key, session_key, tombstone_key
 from asgi_tokenguard.store.lineage import Lineages
 from asgi_tokenguard.store.link import Link
@@ -31,6 +34,7 @@ logger = logging.getLogger("asgi_tokenguard")
 LONGEST_AGENT: Final = 160
 # Why a script found no record.
 MISSING: Final = {b"gone": Code.SESSION_ENDED, b"expired": Code.SESSION_EXPIRED}
+AT_PRIMARY: Final = Durability()
 
 
 class RedisStore:
@@ -48,8 +52,11 @@ class RedisStore:
         lifetimes: Lifetimes,
         timeout: float,
         monotonic: Callable[[], float],
+        durability: Durability = AT_PRIMARY,
     ) -> None:
         self._link = Link(source, timeout, monotonic)
+        self._confirmer = Confirmer(self._link)
+        self._wanted = Confirmations(durability, timeout)
         self.clock = self._link.clock
         self._caches: Caches | None = None
         self.lineages = Lineages()
@@ -67,6 +74,10 @@ class RedisStore:
     async def open(self) -> None:
         """Connect and learn the time; where Redis is away, the first request tries again."""
         await self._link.open()
+
+    async def check_durability(self) -> None:
+        """Raise `ConfigurationError` where a server cannot confirm what is to be confirmed."""
+        await self._confirmer.check(self._wanted)
 
     async def aclose(self) -> None:
         await self._link.aclose()
@@ -114,12 +125,12 @@ class RedisStore:
         most: int = 2**31,
     ) -> Record:
         """Start session *sid*, and end the sessions *ends* of the same user and those that are more than *most*."""
-        lifetimes = self._lifetimes
-        reply = await self._run(
+        lifetimes, replaced = self._lifetimes, "".join(ends)
+        login = self._run(
             scripts.LOGIN,
             subject,
             sid,
-            "".join(ends),
+            replaced,
             new.access,
             new.refresh,
             lifetimes.idle,
@@ -129,7 +140,15 @@ class RedisStore:
             visit.network,
             visit.device,
             most,
+            wanted=self._wanted.replacing_login if replaced else self._wanted.login,
         )
+        try:
+            reply = await login
+        except NotConfirmed:
+            # Nobody was told of it, so it should be neither listed nor counted.  Else it ends as unused ones do.
+            with suppress(StoreUnavailable):
+                await self._end(subject, Whose.ONE, sid, Code.REVOKED)
+            raise
         return _ours(self._record(sid, reply[1]))
 
     async def present(
@@ -170,6 +189,7 @@ class RedisStore:
             watch.linger_after_ms,
             watch.linger_generations,
             user_agent.encode("latin-1", "replace")[:LONGEST_AGENT],
+            wanted=self._wanted.presentation,
         )
         _, presented, outcome, raw, words = reply
         if outcome in MISSING:
@@ -178,6 +198,10 @@ class RedisStore:
         if raw and record is None:
             return Code.SESSION_ENDED
         reused = outcome == b"reuse"
+        if reused and self._wanted.asks_again_for_reuse:
+            # Who is refused was promised nothing, so that the answer stays what it is; the log tells.
+            with suppress(NotConfirmed):
+                await self.end(subject, Whose.ONE, sid)
         return Presentation(
             presented=Presented(presented.decode()),
             outcome=Outcome(outcome.decode()),
@@ -193,8 +217,17 @@ class RedisStore:
         return Late(reply[1].decode())
 
     async def end(self, subject: str, whose: Whose, sid: str = "", reason: Code = Code.REVOKED) -> int:
-        """End sessions of *subject*; the number of live ones that ended."""
-        reply = await self._run(scripts.END, subject, whose.value, sid, self._lifetimes.idle, reason.value)
+        """
+        End sessions of *subject*; the number of live ones that ended.
+
+        The one place where sessions are ended on demand.  `NotConfirmed` may be answered by asking again, from anywhere.
+        """
+        return await self._end(subject, whose, sid, reason, self._wanted.revocation)
+
+    async def _end(self, subject: str, whose: Whose, sid: str, reason: Code, wanted: Confirmation | None = None) -> int:
+        is_asked = int(wanted is not None)
+        idle = self._lifetimes.idle
+        reply = await self._run(scripts.END, subject, whose.value, sid, idle, reason.value, is_asked, wanted=wanted)
         return int(reply[1])
 
     async def sessions(self, subject: str) -> list[tuple[str, Record]]:
@@ -226,14 +259,23 @@ class RedisStore:
     async def update_claims(self, subject: str, sid: str | None, claims: bytes, base: bytes) -> int:
         """Give one session, or all (None), new claims; the number of sessions that have them now."""
         whose = Whose.ALL if sid is None else Whose.ONE
-        reply = await self._run(scripts.UPDATE_CLAIMS, subject, whose.value, sid or "", claims, base, self._lifetimes.idle)
+        # It takes rights away, as a revocation does: the access tokens with the old ones are dead.
+        wanted, idle = self._wanted.revocation, self._lifetimes.idle
+        reply = await self._run(scripts.UPDATE_CLAIMS, subject, whose.value, sid or "", claims, base, idle, wanted=wanted)
         return int(reply[1])
 
     async def reauthenticated(self, subject: str, sid: str, new: NewIds) -> tuple[Record, Handout] | Code:
         """Renew what is safe after a re-authentication, and what may leave with it."""
         lifetimes = self._lifetimes
         reply = await self._run_lineal(
-            scripts.REAUTHENTICATED, subject, sid, new.access, new.refresh, lifetimes.idle, lifetimes.grace_ms
+            scripts.REAUTHENTICATED,
+            subject,
+            sid,
+            new.access,
+            new.refresh,
+            lifetimes.idle,
+            lifetimes.grace_ms,
+            wanted=self._wanted.rotation,
         )
         _, outcome, raw = reply
         if outcome in MISSING:
@@ -247,17 +289,31 @@ class RedisStore:
             logger.error("a field in Redis is no session of ours and counts as none: %r", sid[:26])
         return record
 
-    async def _run_lineal(self, script: scripts.Script, subject: str, *args: str | bytes | int) -> list[Any]:
+    async def _run_lineal(
+        self,
+        script: scripts.Script,
+        subject: str,
+        *args: str | bytes | int,
+        wanted: Confirmation | None = None,
+    ) -> list[Any]:
         """Run a script that judges a store which may have lost writes: it is told what is known of the node, and says so."""
         node = self._link.connector.owner(session_key(self._namespace, subject))
-        *reply, lineage = await self._run(script, subject, *args, *self.lineages.of(node))
+        told = self.lineages.of(node)
+        *reply, lineage = await self._run(script, subject, *args, *told, wanted=wanted)
         self.lineages.learn(node, lineage)
         return reply
 
-    async def _run(self, script: scripts.Script, subject: str, *args: str | bytes | int) -> list[Any]:
+    async def _run(
+        self,
+        script: scripts.Script,
+        subject: str,
+        *args: str | bytes | int,
+        wanted: Confirmation | None = None,
+    ) -> list[Any]:
         key = session_key(self._namespace, subject)
+        keys = (key, tombstone_key(self._namespace, subject))
         try:
-            return await self._link.run(script, (key, tombstone_key(self._namespace, subject)), *args)
+            return await self._confirmer.run(wanted, script, keys, *args)
         finally:
             # Whatever came back, the script may have run.  Redis will push it; whoever is answered before that must not meet
             # in this process what is past.

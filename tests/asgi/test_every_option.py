@@ -19,6 +19,7 @@ from support.streams import Ticker, reading
 from support.wire import call
 
 from asgi_tokenguard import (
+    Durability,
     FixedLocator,
     InsecureCookieWarning,
     Key,
@@ -122,6 +123,22 @@ async def test_timeout_is_how_long_a_request_waits(stage, timeout):
                 took.append(time.monotonic() - began)
             assert timeout <= min(took) < timeout + 0.6
             server.thaw()
+
+
+async def test_durability_is_what_has_to_have_a_login_before_it_counts(stage):
+    """This server has no replica: nothing of the login leaves, and nothing is left of it."""
+    careful = Durability(login="replicated", timeout=0.05)
+    async with stage() as ordinary, stage(durability=careful) as replicated:
+        assert 200 == (await log_in(ordinary)).status
+        await ordinary.guard.revoke_all("user-1")
+        refused = await log_in(replicated)
+        assert (503, "not_confirmed", "1", "nothing") == (
+            refused.status,
+            refused.code,
+            refused.get("retry-after"),
+            carried(refused),
+        )
+        assert [] == await replicated.guard.sessions("user-1")
 
 
 async def test_public_paths_look_at_nothing(stage):

@@ -1,6 +1,6 @@
 -- end: end one session, all but one, or all of a user, and leave a tombstone.
 --
---   ARGV     one | others | all, sid (of the one, or of the one that stays), idle (s), reason
+--   ARGV     one | others | all, sid (of the one, or of the one that stays), idle (s), reason, 1 where replicas are asked
 --   returns  {now (ms), number of live sessions that were ended}
 local how, sid, idle, reason = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 
@@ -32,5 +32,11 @@ if #ended > AT_ONCE then
   bury('*', reason)
 else
   for _, id in ipairs(ended) do bury(id, reason) end
+end
+-- Replicas are asked for the last write of this connection.  Who ends once more what was ended but not confirmed changes
+-- nothing, perhaps over another connection: so that the answer covers that change too, there is a write that leaves nothing.
+if ARGV[5] == '1' then
+  redis.call('HSET', KEYS[2], '~', '')
+  redis.call('HDEL', KEYS[2], '~')
 end
 return {now_ms, #ended}

@@ -1,0 +1,165 @@
+"""
+Changes that count only once replicas, or disks, have them (core/durability.py).
+
+Rule: the question who has acknowledged (`WAIT`, `WAITAOF`) travels right behind the script, over the same connection.  Servers
+answer it for the last write *of the connection that asks*: over one that has written nothing, Valkey says at once that all
+replicas have all of it, however far behind they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from redis.asyncio import RedisCluster
+from redis.exceptions import NoPermissionError, ResponseError
+
+from asgi_tokenguard.core.durability import Durability, Level
+from asgi_tokenguard.errors import ConfigurationError, NotConfirmed, StoreUnavailable
+from asgi_tokenguard.loops import PerLoop
+from asgi_tokenguard.store.connect import POOL
+from asgi_tokenguard.store.patience import Outage
+from asgi_tokenguard.store.redis_py import FAILURES, primaries_of
+
+if TYPE_CHECKING:
+    from asgi_tokenguard.store.link import Link
+    from asgi_tokenguard.store.scripts import Script
+
+logger = logging.getLogger("asgi_tokenguard")
+
+# Whoever waits for a replica holds a connection.  When it is away, half of them stay free, so that requests with live tokens
+# and all that only reads go on as ever.
+WAITING: Final = POOL // 2
+
+
+def _always(_: list[Any]) -> bool:
+    return True
+
+
+def _hands_out_a_cookie(reply: list[Any]) -> bool:
+    """
+    Whether a presentation is one that a lost write would undo for its client.
+
+    Of a repeat only an access token may be lost, which its cookie brings back; all else has changed nothing, and is not
+    refused because somebody else's write is not acknowledged yet.
+    """
+    return reply[2] in {b"rotate", b"redeliver"}
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """Who has to have a change before it counts, and how long that is waited for."""
+
+    level: Level
+    replicas: int
+    ms: int  # at least one: 0 would be "wait for ever"
+    is_needed: Callable[[list[Any]], bool] = _always  # of the script's reply
+
+    @property
+    def command(self) -> tuple[str | int, ...]:
+        if self.level is Level.FSYNCED:
+            return "WAITAOF", 1, self.replicas, self.ms
+        return "WAIT", self.replicas, self.ms
+
+    @property
+    def word(self) -> str:
+        return str(self.command[0])
+
+    def is_given(self, answer: Any) -> bool:
+        if isinstance(answer, Exception):
+            return False
+        if self.level is Level.FSYNCED:
+            primaries, replicas = answer
+            return bool(primaries >= 1 and replicas >= self.replicas)
+        return bool(answer >= self.replicas)
+
+
+class Confirmations:
+    """What logins, rotations and revocations have to wait for; None where the primary's word is enough."""
+
+    def __init__(self, durability: Durability, timeout: float) -> None:
+        self._durability = durability
+        # Half of what a request waits: a login that is not confirmed is ended again in the rest.
+        self._ms = max(1, round(1000 * (timeout / 2 if durability.timeout is None else durability.timeout)))
+        self.login = self._of(durability.login)
+        self.rotation = self._of(durability.rotation)
+        self.presentation = self.rotation and replace(self.rotation, is_needed=_hands_out_a_cookie)
+        self.revocation = self._of(durability.revocation)
+        # The sessions that a login takes the place of are ended by the same script.
+        self.replacing_login = self._of(max(durability.login, durability.revocation, key=lambda level: level.strength))
+        # A rotation's answer may be that a session was ended: that needs a word of its own.
+        self.asks_again_for_reuse = durability.revocation.strength > durability.rotation.strength
+
+    @property
+    def all(self) -> list[Confirmation]:
+        return [self._made(level) for level in sorted(self._durability.levels) if level is not Level.PRIMARY]
+
+    def _of(self, level: Level) -> Confirmation | None:
+        return None if level is Level.PRIMARY else self._made(level)
+
+    def _made(self, level: Level) -> Confirmation:
+        return Confirmation(level, self._durability.replicas, self._ms)
+
+
+class Confirmer:
+    """Runs scripts whose changes are to be confirmed."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._waiting: PerLoop[asyncio.Semaphore] = PerLoop()
+        self._outage = Outage(
+            "Redis takes writes, but too few acknowledge them in time; what needs them is answered 503: %s",
+            "writes are acknowledged in time again",
+        )
+
+    async def run(
+        self,
+        wanted: Confirmation | None,
+        script: Script,
+        keys: tuple[str, ...],
+        *args: str | bytes | int,
+    ) -> list[Any]:
+        """Run *script*; raises `NotConfirmed` where its reply needs what is *wanted* and that did not come."""
+        if wanted is None:
+            return await self._link.run(script, keys, *args)
+        async with self._waiting.get(lambda: asyncio.Semaphore(WAITING)):
+            reply, answer = await self._link.run_then(wanted.command, script, keys, *args)
+        if not wanted.is_needed(reply):
+            return reply
+        if not wanted.is_given(answer):
+            self._outage.began(f"{wanted.word} was answered {answer!r}")
+            raise NotConfirmed
+        self._outage.ended()
+        return reply
+
+    async def check(self, confirmations: Confirmations) -> None:
+        """Raise `ConfigurationError` where a server cannot confirm, and warn where too few would now."""
+        client = await self._link.connector.client()
+        nodes = primaries_of(client) if isinstance(client, RedisCluster) else [client]
+        await asyncio.gather(*(_check(node, wanted) for node in nodes for wanted in confirmations.all))
+
+
+async def _check(node: Any, wanted: Confirmation) -> None:
+    try:
+        answer = await node.execute_command(*wanted.command)
+    except NoPermissionError as error:
+        remedy = f"give it +{wanted.word.lower()}"
+        raise ConfigurationError("durability", f"the server's user may not ask {wanted.word}", remedy) from error
+    except ResponseError as error:
+        raise _cannot(wanted, str(error)) from error
+    except FAILURES as error:
+        raise StoreUnavailable from error
+    if not wanted.is_given(answer):
+        logger.warning("%s: too few acknowledge now, %s is answered %r", wanted.level, wanted.word, answer)
+
+
+def _cannot(wanted: Confirmation, said: str) -> ConfigurationError:
+    if "unknown command" in said:
+        remedy = "use 'replicated', or Redis 7.2, Valkey 8.0 or later"
+        return ConfigurationError("durability", f"the server does not know {wanted.word}", remedy)
+    if "appendonly" in said:
+        return ConfigurationError("durability", "the server writes no append-only file", "set `appendonly yes` there")
+    return ConfigurationError("durability", f"the server does not answer {wanted.word}: {said}", "use 'primary'")
