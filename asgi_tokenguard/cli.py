@@ -18,7 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
     asked = _parser().parse_args(arguments)
     try:
-        return _demo(asked)
+        run: Callable[[argparse.Namespace], int] = asked.run
+        return run(asked)
     except TokenGuardError as error:
         print(f"tokenguard: {error}", file=sys.stderr)
         return UNUSABLE
@@ -33,11 +34,18 @@ def _demo(asked: argparse.Namespace) -> int:
     return serve.main(host=asked.host, port=asked.port, redis=asked.redis, access=asked.access)
 
 
+def _doctor(asked: argparse.Namespace) -> int:
+    from asgi_tokenguard.doctor import report
+
+    return report.main(redis=asked.redis, as_json=asked.json)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tokenguard", description="Login sessions for any ASGI app.")
     parser.add_argument("--version", action="version", version=f"tokenguard {version('asgi-tokenguard')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="serve a small guarded app to try with curl or a browser")
+    demo.set_defaults(run=_demo)
     demo.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     demo.add_argument(
         "--port", type=_number(0, 65535), default=8000, help="port to listen on, 0 for any free one (default: %(default)s)"
@@ -49,7 +57,19 @@ def _parser() -> argparse.ArgumentParser:
         "--access", type=_number(2, 3600), default=20, metavar="SECONDS", help="life of an access token (default: %(default)s)"
     )
     demo.add_argument("--selftest", action="store_true", help="drive a server of its own over HTTP, exit 0 or 1")
+    _add_doctor(commands)
     return parser
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="tell whether a Redis server is safe for sessions",
+        epilog="Exit code: 0 nothing unsafe, 1 something is, 2 the server cannot be asked.",
+    )
+    doctor.set_defaults(run=_doctor)
+    doctor.add_argument("--redis", default="redis://localhost:6379/0", metavar="URL", help="the server (default: %(default)s)")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _number(least: int, most: int) -> Callable[[str], int]:

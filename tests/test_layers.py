@@ -43,7 +43,7 @@ LAYERS = [
     [""],  # the package itself
     ["starlette", "testing"],
     ["fastapi", "django", "litestar", "quart"],
-    ["demo"],
+    ["demo", "doctor"],
     ["cli"],
     ["__main__"],
 ]

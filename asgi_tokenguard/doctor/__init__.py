@@ -1,0 +1,1 @@
+"""`tokenguard doctor`: whether a server is one to which sessions can be left."""
