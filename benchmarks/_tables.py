@@ -27,6 +27,13 @@ COLUMNS = {
     "memory": {"per_user": "sessions a user", "sessions": "sessions", "bytes": "bytes a session", "target": "target"},
     "propagation": {"name": "", "p50_ms": "median, ms", "p99_ms": "99th percentile, ms", "max_ms": "longest, ms"},
     "outbox": {"name": "sink", "login_us": "µs a login", "ratio": "ratio"},
+    "durability": {
+        "name": "",
+        "p50_ms": "median, ms",
+        "p99_ms": "99th percentile, ms",
+        "ratio": "to primary",
+        "calls": "calls",
+    },
     "lingering": {"name": "rule", "ordinary": "honest asked", "thieves": "thieves", "asked": "asked", "at_large": "at large"},
     "throughput": {
         "name": "",

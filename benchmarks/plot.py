@@ -72,6 +72,11 @@ PLOTS = {
         panels={"p50_ms": "ms, median", "p99_ms": "ms, 99th percentile"},
     ),
     "outbox": Plot(title="A login with a mirror of sessions", panels={"login_us": "µs a login"}),
+    "durability": Plot(
+        title="What a confirmation costs, with one replica on loopback",
+        panels={"p50_ms": "ms, median", "p99_ms": "ms, 99th percentile"},
+        ours=lambda row: not row["name"].endswith("primary"),
+    ),
     "lingering": Plot(
         title="The lingering rule, simulated",
         panels={"asked": "thieves asked for the password", "ordinary": "honest sessions asked"},

@@ -54,6 +54,10 @@ ROWS = {
     "outbox": ("name", ["no mirror", "mirror at once", "mirror of 5 s", "mirror that fails"]),
 }
 
+OPERATIONS = ("login", "rotation", "revocation")
+LEVELS = ("primary", "replicated", "own disk, always", "own disk, everysec", "both disks")
+ROWS["durability"] = ("name", [f"{operation}, {level}" for operation in OPERATIONS for level in LEVELS])
+
 # Two rows for each server: the app as it is, and guarded.
 SERVERS = [
     "uvicorn (h11), FastAPI",
@@ -71,6 +75,7 @@ SECONDS, GENERATIONS = (2, 5, 10), (2, 3, 4, 5)
 ROWS["lingering"] = ("name", ["off", *(f"{seconds} s x {of}" for seconds in SECONDS for of in GENERATIONS)])
 
 MEASURED = {
+    "durability": "p50_ms",
     "capacity": "check_us",
     "cold": "cpu_us",
     "lingering": "thieves",

@@ -109,7 +109,7 @@ KEYS = KeySet([Key(SECRET, kid="old"), Key(SECRET, kid="new")])
         ("timeout", 0.25, "timeout", 0.25),
         ("timeout", 60, "timeout", 60.0),
         ("durability", "replicated", "durability", Durability.everywhere("replicated")),
-        ("durability", Durability(revocation="fsynced"), "durability", Durability(revocation="fsynced")),
+        ("durability", Durability(login="fsynced", replicas=0), "durability", Durability(login="fsynced", replicas=0)),
         ("lifetimes", Lifetimes(access=60), "lifetimes", Lifetimes(access=60)),
         ("cookie", RefreshCookie("r", path="/app"), "cookie", RefreshCookie("r", path="/app")),
         ("access_header", "authorization:bearer", "access_scheme", "bearer"),
@@ -182,7 +182,8 @@ WRONG = [
     *[({"namespace": value}, "namespace") for value in ("", "a b", "{x}", "é", "x\n", "x/y", "*", "n" * 65, *NOT_TEXT)],
     *[({"timeout": value}, "timeout") for value in (0, -1, 60.1, float("nan"), float("inf"), "1", None, True, [1], 1j)],
     *[({"durability": value}, "durability") for value in (
-        None, True, 1, "", "disk", ["replicated"], Durability, Durability(timeout=1))],  # as long as a request waits
+        None, True, 1, "", "disk", ["replicated"], Durability, Durability(timeout=1),  # as long as a request waits
+        "fsynced", Durability(login="fsynced", timeout=0.9))],  # half a second, and replicas tell once a second
     *[({"cache": value}, "cache") for value in (None, 0, 1, "no", [])],
     *[({"staleness": value}, "staleness") for value in (0, 0.04, -1, 60.1, float("nan"), "1", None, True)],
     *[({"strict": value}, "strict") for value in NO_PATHS],
@@ -455,9 +456,17 @@ def test_p33_settings_belong_to_one_guard():
         one.engine.settings.namespace = "two"
 
 
-@pytest.mark.parametrize("durability", ["replicated", "fsynced", Durability(revocation="replicated")])
+def test_what_is_to_be_on_two_disks_is_waited_for_long_enough():
+    assert 4 == settled(timeout=4, durability="fsynced").timeout
+    assert "give timeout=4, or use Durability(..., replicas=0)" == refusal(GOOD | {"durability": "fsynced"}).remedy
+
+
+@pytest.mark.parametrize(
+    "durability", ["replicated", Durability(login="fsynced", timeout=1.5), Durability(revocation="replicated")]
+)
 def test_an_embedded_server_has_no_replicas_that_could_confirm(durability):
-    assert "durability" == refusal(GOOD | {"redis": "embedded://", "durability": durability}).option
+    error = refusal(GOOD | {"redis": "embedded://", "timeout": 2, "durability": durability})
+    assert "an embedded server has no replicas" == error.problem
     assert settle(GOOD | {"redis": "embedded:///tmp/x", "durability": Durability(login="fsynced", replicas=0)})
 
 
