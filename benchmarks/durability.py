@@ -3,11 +3,11 @@ What it costs to have a login, a rotation or a revocation confirmed by more than
 
     python benchmarks/durability.py
 
-Over loopback, with one replica, so that the network costs next to nothing: what is left is the way through the replica, and the
-disk.  Each row has a primary and a replica of its own: without a file for `primary` and `replicated`, with one for `fsynced`: on
-the primary's disk alone (`replicas=0`), which is written through at once (`appendfsync always`) or once a second (`everysec`), or
-on both disks (`always`).  A replica tells once a second what it has on its disk, however quick that is.  One call after the
-other; the figures are of all calls, and the ratio is that of the medians to `primary`.
+Over loopback, with one replica, so that the network costs next to nothing: what is left is the way through the replica, and
+the disk.  Each row has a primary and a replica of its own: without a file for `primary` and `replicated`, with one for
+`fsynced`: on the primary's disk alone (`replicas=0`), which is written through at once (`appendfsync always`) or once a second
+(`everysec`), or on both disks (`always`).  A replica tells once a second what it has on its disk, however quick that is.  One
+call after the other; the figures are of all calls, and the ratio is that of the medians to `primary`.
 """
 
 from __future__ import annotations
