@@ -15,7 +15,8 @@ from asgi_tokenguard import TokenGuard, get_auth
 from asgi_tokenguard.store.keyspace import session_key
 from asgi_tokenguard.store.scripts import DESCRIBE
 
-UPKEEP = {"PING", "PUBLISH", "INFO", "REPLCONF", "CLUSTER"}
+# Servers ping each other, and those who watch them when their clock leaps; a connection that is opened says HELLO.
+UPKEEP = {"PING", "PUBLISH", "INFO", "REPLCONF", "CLUSTER", "HELLO", "CLIENT"}
 
 
 class Wire:
@@ -50,7 +51,6 @@ async def _until_enough(monitor: Monitor) -> AsyncIterator[str]:
     while True:
         command = await monitor.next_command()
         words = command["command"].split()
-        # Servers ping each other, and those who watch them when their clock leaps.
         if command["client_type"] == "lua" or words[0] in UPKEEP:
             continue
         if words == ["ECHO", "enough"]:
