@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import ConnectionError, MaxConnectionsError, NoScriptError  # noqa: A004 (redis-py's own)
+from redis.exceptions import ConnectionError, MaxConnectionsError, NoPermissionError, NoScriptError  # noqa: A004 (redis-py's own)
 
 from asgi_tokenguard.errors import StoreUnavailable
 from asgi_tokenguard.loops import PerLoop
@@ -51,6 +51,16 @@ class Link:
     async def open(self) -> None:
         """Connect and learn the time."""
         await self._ask_again(self._ask_time, "")
+
+    async def server_info(self) -> Mapping[str, Any]:
+        """What `INFO server` says, of a cluster one node's; nothing where our user may not ask."""
+        try:
+            found = await self._ask_again(lambda client: execute(client, "", "INFO", "server"), "")
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, NoPermissionError):
+                return {}
+            raise
+        return found if isinstance(found, Mapping) else {}
 
     async def aclose(self) -> None:
         for batch in (self._batches.pop() or {}).values():
