@@ -18,6 +18,7 @@ from asgi_tokenguard.errors import Code, StoreUnavailable
 from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.store.caches import Caches
+from asgi_tokenguard.store.floor import check_version
 from asgi_tokenguard.store.keyspace import place_key, session_key, tombstone_key
 from asgi_tokenguard.store.lineage import Lineages
 from asgi_tokenguard.store.link import Link
@@ -67,6 +68,10 @@ class RedisStore:
     async def open(self) -> None:
         """Connect and learn the time; where Redis is away, the first request tries again."""
         await self._link.open()
+
+    async def check_version(self) -> None:
+        """Raise `ConfigurationError` where the server is too old."""
+        check_version(await self._link.server_info())
 
     async def aclose(self) -> None:
         await self._link.aclose()
