@@ -104,7 +104,7 @@ class TokenGuardError(Exception):
 
 class ConfigurationError(TokenGuardError, ValueError):
     """
-    An option cannot work; raised when the guard is built, never at a request.
+    An option cannot work; raised when the guard is built, or opens, never at a request.
 
     *option* is its name, *remedy* says what to write instead.
     """

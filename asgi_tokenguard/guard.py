@@ -15,7 +15,7 @@ from asgi_tokenguard.core.endings import Ending
 from asgi_tokenguard.core.risk import Action
 from asgi_tokenguard.core.sessions import Session, pack_address
 from asgi_tokenguard.engine import Engine
-from asgi_tokenguard.errors import Code, NotAuthenticated, StepUpRequired
+from asgi_tokenguard.errors import Code, ConfigurationError, NotAuthenticated, StepUpRequired
 from asgi_tokenguard.events.mirror import reconcile
 from asgi_tokenguard.options import GuardOptions, settle
 from asgi_tokenguard.parcels import Answer, Delivery, Identity, Source, identity_in
@@ -60,11 +60,17 @@ class TokenGuard:
         await self.aclose()
 
     async def open(self) -> None:
-        """Connect to Redis (and start an embedded server)."""
-        await self.engine.store.start()
+        """Connect to Redis (and start an embedded server); raise `ConfigurationError` where it is too old."""
+        store = self.engine.store
+        await store.start()
         async with self._patience():
-            await self.engine.store.open()
-            await self.engine.store.check_durability()
+            await store.open()
+            try:
+                await store.check_version()
+                await store.check_durability()
+            except ConfigurationError:
+                await store.aclose()  # nobody closes what did not open
+                raise
 
     async def aclose(self) -> None:
         """

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from asgi_tokenguard.errors import ConfigurationError
+from asgi_tokenguard.store.floor import check_version
+
 if TYPE_CHECKING:
     from asgi_tokenguard.store.examination import Facts
 
-# The oldest that all tests run on.
-FLOOR: Final = {"Redis": (6, 2), "Valkey": (8, 0)}
 # Tokens count whole seconds: what is less than one is seen by nobody.
 MOST_SKEW: Final = 1.0
 
@@ -65,18 +66,11 @@ def findings(facts: Facts) -> list[Finding]:
 
 
 def _version(facts: Facts) -> Iterator[Said]:
-    if facts.info is None:
-        return
-    floor = FLOOR[facts.product]
-    if tuple(int(part) for part in facts.version.split(".")[:2]) < floor:
-        least = ".".join(map(str, floor))
-        yield Said(
-            "too_old",
-            Weight.UNSAFE,
-            f"{facts.product} {facts.version}",
-            "nothing is tested on it, and commands that are needed may be missing",
-            f"upgrade to {facts.product} {least} or later",
-        )
+    try:
+        check_version(facts.info or {})
+    except ConfigurationError as error:
+        why = "the guard refuses to start on it: commands that are needed may be missing"
+        yield Said("too_old", Weight.UNSAFE, error.problem, why, error.remedy)
 
 
 def _commands(facts: Facts) -> Iterator[Said]:

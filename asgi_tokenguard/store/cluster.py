@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from redis.asyncio.cluster import ClusterNode, PipelineCommand
-from redis.exceptions import AskError, ClusterError, MaxConnectionsError, MovedError, TryAgainError
+from redis.exceptions import AskError, ClusterError, MovedError, TryAgainError
 
 from asgi_tokenguard.store.redis_py import LOSSES
 
@@ -27,16 +27,13 @@ Command: TypeAlias = tuple[str | bytes | int, ...]
 MOST_REDIRECTIONS: Final = 5
 # As redis-py waits for keys of one slot to be together again.
 TRY_AGAIN_SECONDS: Final = 0.05
-# redis-py has 100 connections to a node, unless told otherwise; each is free again after a round trip of a millisecond or less.
-BUSY_SECONDS: Final = 0.002
 
 
 async def execute(client: RedisCluster, key: str, *command: str | bytes | int) -> Any:
     """
     Execute *command* where *key* is, which may be on its way.
 
-    It waits while all connections are taken, and while one key of a user has moved to another node and the other has not; the
-    caller's deadline bounds that.
+    It waits while one key of a user has moved to another node and the other has not; the caller's deadline bounds that.
     """
     answers = await _execute(client, key, [command])
     return answers[0]
@@ -58,8 +55,6 @@ async def _execute(client: RedisCluster, key: str, commands: list[Command]) -> l
     while True:
         try:
             return await _sent_on(client, node, commands)
-        except MaxConnectionsError:
-            await asyncio.sleep(BUSY_SECONDS)
         except TryAgainError:
             await asyncio.sleep(TRY_AGAIN_SECONDS)
         except MovedError as moved:
@@ -71,16 +66,11 @@ async def _execute(client: RedisCluster, key: str, commands: list[Command]) -> l
 
 
 async def execute_all(client: RedisCluster, commands: Sequence[tuple[str, ...]]) -> list[Any]:
-    """The answers to *commands*, each of one key, its second word; sent together to the owner of the first."""
+    """The answers to *commands*, each of one key, its second word, or of none; sent together to the owner of the first."""
     await client.initialize()
     asked = [PipelineCommand(number, *command) for number, command in enumerate(commands)]
     node: Any = client.get_node_from_key(commands[0][1])
-    while True:
-        try:
-            await node.execute_pipeline(asked)
-            break
-        except MaxConnectionsError:  # nothing was sent
-            await asyncio.sleep(BUSY_SECONDS)
+    await node.execute_pipeline(asked)
     for one in asked:
         if isinstance(one.result, AskError):  # MOVED as well: its key is elsewhere by now
             one.result = await execute(client, one.args[1], *one.args)

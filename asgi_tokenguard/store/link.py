@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import ConnectionError, NoScriptError  # noqa: A004 (redis-py's own)
+from redis.exceptions import ConnectionError, MaxConnectionsError, NoPermissionError, NoScriptError  # noqa: A004 (redis-py's own)
 
 from asgi_tokenguard.errors import StoreUnavailable
 from asgi_tokenguard.loops import PerLoop
@@ -24,6 +24,9 @@ from asgi_tokenguard.store.scripts import Script
 if TYPE_CHECKING:
     from asgi_tokenguard.store.redis_py import Client
 
+
+# redis-py has 100 connections to a server, unless told otherwise; each is free again after a round trip, a millisecond or less.
+BUSY_SECONDS: Final = 0.002
 
 Ask: TypeAlias = Callable[["Client"], Awaitable[Any]]
 
@@ -49,6 +52,16 @@ class Link:
     async def open(self) -> None:
         """Connect and learn the time."""
         await self._ask_again(self._ask_time, "")
+
+    async def server_info(self) -> Mapping[str, Any]:
+        """What `INFO server` says, of a cluster one node's; nothing where our user may not ask."""
+        try:
+            found = await self._ask_again(lambda client: execute(client, "", "INFO", "server"), "")
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, NoPermissionError):
+                return {}
+            raise
+        return found if isinstance(found, Mapping) else {}
 
     async def aclose(self) -> None:
         for batch in (self._batches.pop() or {}).values():
@@ -106,7 +119,7 @@ class Link:
 
     async def _ask(self, ask: Ask, key: str) -> Any:
         try:
-            answer = await ask(await self.connector.client())
+            answer = await _once_connected(ask, await self.connector.client())
         except (*FAILURES, EmbeddedServerError) as error:
             if isinstance(error, LOSSES):
                 self.connector.doubt(key)
@@ -130,19 +143,10 @@ class Link:
 
     async def _read_fields(self, client: Any, questions: list[Question]) -> list[Any]:
         is_stale, asked = self.clock.is_stale, self.clock.monotonic()
-        commands = [("HGET", *question) for question in questions]
-        if isinstance(client, RedisCluster):
-            if is_stale:
-                await self._ask_time(client, questions[0][0])
-            return await cluster.execute_all(client, commands)
-        if len(commands) == 1 and not is_stale:
-            return [await client.execute_command(*commands[0])]  # half the cost of a pipeline of one
-        pipeline = client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
+        commands: list[tuple[str, ...]] = [("HGET", *question) for question in questions]
         if is_stale:
-            pipeline.execute_command("TIME")
-        found: list[Any] = await pipeline.execute()
+            commands.append(("TIME",))
+        found = await execute_all(client, commands)
         if is_stale:
             self.clock.sync_time(found.pop(), asked)
         return found
@@ -180,3 +184,25 @@ async def _evaluate(
         return await send("EVALSHA", script.sha, len(keys), *keys, *args)
     except NoScriptError:  # a new server, or its scripts were flushed; EVAL keeps the script as well
         return await send("EVAL", script.text, len(keys), *keys, *args)
+
+
+async def execute_all(client: Any, commands: list[tuple[str, ...]]) -> list[Any]:
+    """The answers to *commands*, sent together to the node of the first one's key."""
+    if isinstance(client, RedisCluster):
+        return await cluster.execute_all(client, commands)
+    if len(commands) == 1:
+        return [await client.execute_command(*commands[0])]  # half the cost of a pipeline of one
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    found: list[Any] = await pipeline.execute()
+    return found
+
+
+async def _once_connected(ask: Ask, client: Client) -> Any:
+    """Wait where all connections are taken, also with a client whose pool raises then, as redis-py's do by default."""
+    while True:
+        try:
+            return await ask(client)
+        except MaxConnectionsError:  # nothing was sent; the request's deadline bounds this
+            await asyncio.sleep(BUSY_SECONDS)

@@ -21,6 +21,7 @@ from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.store.caches import Caches
 from asgi_tokenguard.store.durability import Confirmation, Confirmations, Confirmer
+from asgi_tokenguard.store.floor import check_version
 from asgi_tokenguard.store.keyspace import place_key, session_key, tombstone_key
 from asgi_tokenguard.store.lineage import Lineages
 from asgi_tokenguard.store.link import Link
@@ -78,6 +79,10 @@ class RedisStore:
     async def check_durability(self) -> None:
         """Raise `ConfigurationError` where a server cannot confirm what is to be confirmed."""
         await self._confirmer.check(self._wanted)
+
+    async def check_version(self) -> None:
+        """Raise `ConfigurationError` where the server is too old."""
+        check_version(await self._link.server_info())
 
     async def aclose(self) -> None:
         await self._link.aclose()

@@ -19,7 +19,7 @@ from asgi_tokenguard.core.records import ulid_text
 from asgi_tokenguard.core.rotation import ANYONE, Handout, Outcome, Presented, look, present, renew
 from asgi_tokenguard.store.answers import Late
 
-bench, redis = the_table.bench, the_table.redis  # fixtures
+bench = the_table.bench  # a fixture
 # In graces: amid the first, amid the second, and after both.
 SINCE = (0.5, 1.5, 2.5)
 

@@ -7,57 +7,63 @@ from typing import Self
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.client import Monitor
 from support.stage import answer, staged
+from support.topologies import Reached
 
 from asgi_tokenguard import TokenGuard, get_auth
 from asgi_tokenguard.store.keyspace import session_key
 from asgi_tokenguard.store.scripts import DESCRIBE
 
-
-@pytest.fixture
-async def redis(options) -> AsyncIterator[Redis]:
-    async with Redis.from_url(options["redis"]) as client:
-        yield client
+# Servers ping each other, and those who watch them when their clock leaps; a connection that is opened says HELLO.
+UPKEEP = {"PING", "PUBLISH", "INFO", "REPLCONF", "CLUSTER", "HELLO", "CLIENT"}
 
 
 class Wire:
-    """What clients send to the server between `listen` and `heard`, as MONITOR tells it; calls inside scripts are not sent."""
+    """What clients send to the servers between `listen` and `heard`, as MONITOR tells it; calls inside scripts are not sent."""
 
-    def __init__(self, redis: Redis, guard: TokenGuard) -> None:
-        self._redis = redis
+    def __init__(self, reached: Reached, guard: TokenGuard) -> None:
+        self._clients = [Redis(unix_socket_path=str(member.socket)) for member in reached.members]
         self._guard = guard
 
     async def __aenter__(self) -> Self:
-        self._monitor = self._redis.monitor()
-        await self._monitor.__aenter__()
+        self._monitors = [client.monitor() for client in self._clients]
+        for monitor in self._monitors:
+            await monitor.__aenter__()
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._monitor.__aexit__(*error)
+        for monitor, client in zip(self._monitors, self._clients, strict=True):
+            await monitor.__aexit__(*error)
+            await client.aclose()
 
     async def heard(self) -> list[str]:
         """What came since the last call, but for what runs off the request path."""
         await self._guard.engine.background.outbox.flush(10)
-        await self._redis.echo("enough")
-        commands = []
-        while True:
-            command = await self._monitor.next_command()
-            words = command["command"].split()
-            # The server pings those who watch it when its clock leaps.
-            if command["client_type"] == "lua" or words == ["PING"]:
-                continue
-            if words == ["ECHO", "enough"]:
-                return commands
-            if DESCRIBE.sha not in words and DESCRIBE.text[:20] not in command["command"]:
-                commands.append(words[0])
+        heard = []
+        for client, monitor in zip(self._clients, self._monitors, strict=True):
+            await client.echo("enough")
+            heard += [command async for command in _until_enough(monitor)]
+        return heard
+
+
+async def _until_enough(monitor: Monitor) -> AsyncIterator[str]:
+    while True:
+        command = await monitor.next_command()
+        words = command["command"].split()
+        if command["client_type"] == "lua" or words[0] in UPKEEP:
+            continue
+        if words == ["ECHO", "enough"]:
+            return
+        if DESCRIBE.sha not in words and DESCRIBE.text[:20] not in command["command"]:
+            yield words[0]
 
 
 @pytest.fixture
-async def wire(redis: Redis, guard: TokenGuard, request: pytest.FixtureRequest) -> AsyncIterator[Wire]:
-    await redis.ping()
+async def wire(reached: Reached, guard: TokenGuard, request: pytest.FixtureRequest) -> AsyncIterator[Wire]:
     if "app" in request.fixturenames:
         guard = request.getfixturevalue("app").guard
-    async with Wire(redis, guard) as wire:
+    async with Wire(reached, guard) as wire:
         yield wire
 
 
@@ -122,21 +128,21 @@ async def test_a_minute_later_a_check_learns_the_time_in_the_same_round_trip(gua
     assert ["HGET", "TIME"] == await wire.heard()
 
 
-async def test_a_thousand_sessions_of_a_user_are_listed_in_one_round_trip(guard, redis):
+async def test_a_thousand_sessions_of_a_user_are_listed_in_one_round_trip(guard, redis, reached):
     first = await guard.login("many")
     key = session_key(guard.engine.settings.namespace, "many")
     raw = await redis.hget(key, first.session_id)
     await redis.hset(key, mapping=dict.fromkeys([f"01ARZ3NDEKTSV4RRFFQ6{number:06d}" for number in range(999)], raw))
     await guard.sessions("many")  # now the server knows the script
-    async with Wire(redis, guard) as wire:
+    async with Wire(reached, guard) as wire:
         await wire.heard()
         assert 1_000 == len(await guard.sessions("many"))
         assert ["EVALSHA"] == await wire.heard()
 
 
-async def test_a_confirmed_password_is_one_round_trip_and_a_login_over_another_users_session_two(options, clock, redis):
+async def test_a_confirmed_password_is_one_round_trip_and_a_login_over_another_users_session_two(options, clock, reached):
     """A login over the same user's session ends it in its own script; another user's lies in another slot."""
-    async with staged(options, clock) as stage, Wire(redis, stage.guard) as wire:
+    async with staged(options, clock) as stage, Wire(reached, stage.guard) as wire:
 
         @stage.on("/confirm")
         async def confirm(scope, receive, send):

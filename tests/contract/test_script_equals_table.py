@@ -8,10 +8,10 @@ script reports; outcome, hand-out and the whole record after have to be the same
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from redis.asyncio import Redis
@@ -76,8 +76,8 @@ class Bench:
         self.store.clock.sync = sync
 
     async def now_ms(self) -> int:
-        seconds, microseconds = await self.redis.time()
-        return seconds * 1000 + microseconds // 1000
+        seconds, microseconds = await self.redis.eval("return redis.call('TIME')", 1, self.key)  # of the key's node
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def head(self, gen: int, state: Condition) -> Head:
         now_ms = await self.now_ms()
@@ -104,13 +104,6 @@ class Bench:
     async def record(self, sid: str = SID) -> Record | None:
         raw = await self.redis.hget(self.key, sid)
         return None if raw is None else decode(raw)
-
-
-@pytest.fixture
-async def redis(options: dict[str, Any]) -> AsyncIterator[Redis]:
-    client = Redis.from_url(options["redis"])
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from redis.asyncio import Redis
-from support.cluster import Cluster, client_of
 from support.stage import travelling
 
 from asgi_tokenguard import NotAuthenticated, SubjectError, TokenGuard
@@ -37,41 +33,6 @@ SUBJECTS = [
 ]
 
 
-# What holds on one server has to hold on a cluster; what needs a clock that travels is shown on one server alone.
-on_a_cluster_too = pytest.mark.parametrize("kind", ["one server", "cluster"], indirect=True)
-
-
-@pytest.fixture
-def kind(request) -> str:
-    return getattr(request, "param", "one server")
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with Cluster(3) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-async def redis(options: dict[str, Any], kind: str, request):
-    if kind == "one server":
-        async with Redis.from_url(options["redis"]) as client:
-            yield client
-    else:
-        async with client_of(request.getfixturevalue("cluster")) as client:
-            yield client
-
-
-@pytest.fixture
-async def guard(options, redis, kind, clock):
-    if kind == "one server":
-        async with travelling(TokenGuard(**options), clock) as guard:
-            yield guard
-    else:
-        async with TokenGuard(**options | {"redis": redis, "timeout": 10}) as guard:
-            yield guard
-
-
 @pytest.mark.parametrize("subject", SUBJECTS, ids=range(len(SUBJECTS)))
 async def test_every_subject_works_and_meets_no_other(guard, subject, clock):
     """A login, a rotation and an end under each odd name; the sessions of all other names stay."""
@@ -95,7 +56,6 @@ async def test_a_subject_that_no_token_can_carry_is_refused_before_redis(guard, 
         await guard.login(subject)
 
 
-@on_a_cluster_too
 async def test_i3_a_key_holds_no_subject(guard, options, redis):
     await guard.login("alice@example.org")
     keys = [key async for key in redis.scan_iter(f"{options['namespace']}:*")]
@@ -118,7 +78,6 @@ async def test_every_step_wants_a_subject_that_login_would_take(guard, subject):
             await step()
 
 
-@on_a_cluster_too
 async def test_an_empty_session_id_means_no_session_and_not_all(guard):
     tokens = await guard.login("user-1", {"role": "guest"})
     assert 0 == await guard.update_claims("user-1", {"role": "admin"}, sid="")
@@ -204,7 +163,6 @@ async def test_i10_a_record_deleted_by_any_means_ends_its_session(guard, options
     assert not await redis.exists(key)
 
 
-@on_a_cluster_too
 async def test_i10_steps_of_a_revoked_session_write_nothing(guard, options, redis, clock):
     """P6: a slow request that began before the end writes nothing back, whichever script it reaches."""
     store, engine = guard.engine.store, guard.engine
@@ -226,7 +184,6 @@ async def test_i10_steps_of_a_revoked_session_write_nothing(guard, options, redi
     assert not await redis.exists(session_key(options["namespace"], "user-1"))
 
 
-@on_a_cluster_too
 async def test_i11_list_and_truth_are_one_key(guard):
     """P7: an end of all sessions and logins in between, at once; whoever is live is listed, and nobody else."""
     for _ in range(10):
@@ -269,14 +226,12 @@ async def test_an_idle_session_expires_and_leaves_the_hash(guard, options, redis
     assert 1 == await redis.hlen(session_key(options["namespace"], "user-1"))
 
 
-@on_a_cluster_too
 async def test_the_key_expires_with_its_longest_session(guard, options, redis):
     await guard.login("user-1")
     left = await redis.ttl(session_key(options["namespace"], "user-1"))
     assert guard.engine.settings.lifetimes.idle - 5 <= left <= guard.engine.settings.lifetimes.idle
 
 
-@on_a_cluster_too
 async def test_claims_reach_every_session_with_its_next_request(guard):
     """The old access token is dead at once, the refresh token is the same, the next presentation has the new claims."""
     phone, laptop = await guard.login("user-1", {"role": "user"}), await guard.login("user-1", {"role": "user"})
@@ -293,7 +248,6 @@ async def test_claims_reach_every_session_with_its_next_request(guard):
     assert 0 == await guard.update_claims("nobody", {})
 
 
-@on_a_cluster_too
 async def test_a_field_that_is_not_ours_is_no_session(guard, options, redis):
     """Garbage, a later version, a cut record: fail closed, and nothing is overwritten."""
     tokens = await guard.login("user-1")
@@ -308,7 +262,6 @@ async def test_a_field_that_is_not_ours_is_no_session(guard, options, redis):
         assert raw == await redis.hget(key, tokens.session_id)
 
 
-@on_a_cluster_too
 async def test_scripts_come_back_after_a_flush(guard, redis):
     tokens = await guard.login("user-1")
     await redis.script_flush()
@@ -317,7 +270,6 @@ async def test_scripts_come_back_after_a_flush(guard, redis):
     assert (await guard.rotate(tokens.refresh_token)).access_token == tokens.access_token
 
 
-@on_a_cluster_too
 async def test_three_hundred_at_once_wait_for_a_connection(guard):
     """Eight connections serve them all; redis-py's plain pool would raise at its limit."""
     tokens = await guard.login("user-1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from support.server import RedisServer
@@ -23,6 +23,7 @@ class Wire:
         self._callers: set[asyncio.StreamWriter] = set()
         self._lost: tuple[bytes, ...] = ()
         self.port = 0
+        self.told_as: Callable[[bytes], bytes] = lambda data: data  # what becomes of answers on their way
 
     def cut(self) -> None:
         self._open.clear()
@@ -65,7 +66,7 @@ class Wire:
             said |= {b"TRACKING"} if b"TRACKING" in data else set()
             if b"TRACKING" in said:
                 await self._channel_is_heard.wait()
-            sink.write(data)
+            sink.write(self.told_as(data) if sink in self._callers else data)
         sink.close()
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
+from support.clock import TravelClock
 from support.server import RedisServer
 
 SLOTS = 16_384
@@ -40,12 +41,16 @@ def until(met: Callable[[], Any], what: str, seconds: float = 30) -> Any:
 class Cluster:
     """*primaries* servers that share the slots; `replicas` adds one for each, *spare* members without a slot."""
 
-    def __init__(self, primaries: int = 3, *, replicas: bool = False, spare: int = 0, more: Sequence[str] = ()) -> None:
+    def __init__(
+        self, primaries: int = 3, *, replicas: bool = False, spare: int = 0, more: Sequence[str] = (), travel: bool = False
+    ) -> None:
         self._more = [
             "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no",
             "--repl-diskless-sync-delay", "0", "--cluster-allow-replica-migration", "no", *more,
         ]  # fmt: skip
         self._number = primaries
+        self._travel = travel
+        self._clock: TravelClock | None = None  # one for all
         self._with_replicas, self._spare_number = replicas, spare
         self.primaries: list[RedisServer] = []
         self.replicas: list[RedisServer] = []
@@ -93,11 +98,15 @@ class Cluster:
 
     def _member(self) -> RedisServer:
         for _ in range(20):
-            server = RedisServer(port=free_pair(), travel=False, more=self._more)
+            server = RedisServer(port=free_pair(), travel=self._travel, more=self._more)
+            server.clock = self._clock or server.clock
             try:
-                return server.start()
+                server.start()
             except RuntimeError:  # somebody took one of the two ports meanwhile
                 server.close()
+            else:
+                self._clock = server.clock
+                return server
         raise RuntimeError("no member of the cluster started")
 
     def _meet(self) -> None:

@@ -27,17 +27,28 @@ def faketime_library() -> Path | None:
     return next(folder.rglob("libfaketime.so.1"), None)
 
 
-class RedisServer:
-    """A Redis or Valkey server of one test or one test module; `port=True` for a loopback port beside the socket."""
+def is_dynamic(binary: Path) -> bool:
+    """Whether *binary* asks the C library for the time; one that is linked statically cannot be told another."""
+    with binary.open("rb") as file:
+        return b"/ld-linux" in file.read(4096)  # the program that links it, which is named behind the headers
 
-    def __init__(self, *, port: bool | int = False, travel: bool = True, more: Sequence[str] = ()) -> None:
+
+class RedisServer:
+    """
+    A Redis or Valkey server of one test or one test module; `port=True` for a loopback port beside the socket.
+
+    In *more*, `{port}` is that port; with *tls* it is left to those settings.
+    """
+
+    def __init__(self, *, port: bool | int = False, travel: bool = True, tls: bool = False, more: Sequence[str] = ()) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tgt", dir="/tmp"))
         self.socket = self.folder / "s"
         (self.folder / "clock").write_text("+0\n")
-        self.clock = TravelClock(self.folder / "clock", self._nudge)
+        self.clock = TravelClock(self.folder / "clock", self.nudge)
         self.port = free_port() if port is True else int(port)
-        self.more = list(more)
-        self.travels = travel and faketime_library() is not None
+        self.tls = tls
+        self.more = [word.format(port=self.port) for word in more]
+        self.travels = travel and faketime_library() is not None and is_dynamic(find_binary())
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -48,7 +59,8 @@ class RedisServer:
         environment = dict(os.environ)
         if self.travels:
             environment |= {
-                "LD_PRELOAD": str(faketime_library()),
+                # The C library's own memory: Debian's server takes jemalloc, which asks for the time before it can be told.
+                "LD_PRELOAD": f"{faketime_library()} libc.so.6",
                 "FAKETIME_TIMESTAMP_FILE": str(self.clock.file),
                 "FAKETIME_NO_CACHE": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -64,7 +76,7 @@ class RedisServer:
 
     def _command(self) -> list[str]:
         return [
-            find_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
+            find_binary(), "--port", str(0 if self.tls else self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket),
             "--dir", str(self.folder), "--save", "", "--appendonly", "no", "--loglevel", "warning", *self.more,
         ]  # fmt: skip
 
@@ -82,7 +94,7 @@ class RedisServer:
                 time.sleep(0.01)
         raise RuntimeError("the test server did not start")
 
-    def _nudge(self) -> None:
+    def nudge(self) -> None:
         """Return once the server lives at the new time."""
         if self._process is None:
             return
