@@ -58,12 +58,17 @@ def with_tables(document: str, reports: Iterable[dict[str, Any]]) -> str:
     by_name = {report["benchmark"]: report for report in reports}
     tables = {name: table(report) for name, report in by_name.items()} | {"targets": _targets.table(by_name)}
     for name, lines in tables.items():
-        before, start, rest = document.partition(f"<!-- {name} -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        if not end:
-            raise ValueError(f"the document has no place for the table of {name}")
-        document = before + start + lines + end + after
+        document = with_table(document, name, lines)
     return document
+
+
+def with_table(document: str, name: str, lines: str) -> str:
+    """*document* with *lines* in the place of that *name*."""
+    before, start, rest = document.partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not end:
+        raise ValueError(f"the document has no place for the table of {name}")
+    return before + start + lines + end + after
 
 
 def table(report: dict[str, Any]) -> str:

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from _tables import with_tables
+from _tables import table, with_table, with_tables
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 FOLDER = DOCUMENT.with_suffix("")
+# Pages that show the table of a benchmark as well.
+TOPICS = {"durability": DOCUMENT.parent / "topics" / "durability.md"}
 # 4.5 to 1 against white and 4.6 to 1 against black: WCAG 2 asks for 4.5.
 GREY = "#767676"
 OTHERS, OURS = "#a3a3a3", "#2f7fd8"
@@ -171,6 +173,15 @@ def main() -> None:
         reports = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(FOLDER.glob("*.json"))]
         DOCUMENT.write_text(with_tables(DOCUMENT.read_text(encoding="utf-8"), reports), encoding="utf-8")
         print(DOCUMENT)
+        for report in reports:
+            if page := TOPICS.get(report["benchmark"]):
+                page.write_text(of_topic(page, report), encoding="utf-8")
+                print(page)
+
+
+def of_topic(page: Path, report: dict[str, Any]) -> str:
+    """The text of *page* with the table of *report*."""
+    return with_table(page.read_text(encoding="utf-8"), report["benchmark"], table(report))
 
 
 if __name__ == "__main__":

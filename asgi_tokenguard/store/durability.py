@@ -21,6 +21,7 @@ from asgi_tokenguard.core.durability import Durability, Level
 from asgi_tokenguard.errors import ConfigurationError, NotConfirmed, StoreUnavailable
 from asgi_tokenguard.loops import PerLoop
 from asgi_tokenguard.store.connect import POOL
+from asgi_tokenguard.store.disks import check_disk
 from asgi_tokenguard.store.patience import Outage
 from asgi_tokenguard.store.redis_py import FAILURES, primaries_of
 
@@ -152,8 +153,22 @@ async def _check(node: Any, wanted: Confirmation) -> None:
         raise _cannot(wanted, str(error)) from error
     except FAILURES as error:
         raise StoreUnavailable from error
+    if wanted.level is Level.FSYNCED:
+        await _check_disk(node)
     if not wanted.is_given(answer):
         logger.warning("%s: too few acknowledge now, %s is answered %r", wanted.level, wanted.word, answer)
+
+
+async def _check_disk(node: Any) -> None:
+    try:
+        server, found = await node.execute_command("INFO", "server"), await node.execute_command("CONFIG GET", "appendfsync")
+    except ResponseError:  # may not be asked, or is not there
+        logger.warning("fsynced: the server does not tell its appendfsync; it has to be `always`, or WAITAOF may answer early")
+        return
+    except FAILURES as error:
+        raise StoreUnavailable from error
+    (policy,) = dict(found).values()
+    check_disk(server, policy if isinstance(policy, str) else policy.decode())
 
 
 def _cannot(wanted: Confirmation, said: str) -> ConfigurationError:

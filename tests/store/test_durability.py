@@ -267,9 +267,8 @@ async def on_disk(*more: str) -> AsyncIterator[tuple[RedisServer, TokenGuard]]:
             yield server, guard
 
 
-@pytest.mark.parametrize("fsync", ["always", "everysec"])
-async def test_what_is_fsynced_outlives_a_kill(fsync):
-    async with on_disk("--appendonly", "yes", "--appendfsync", fsync) as (server, guard):
+async def test_what_is_fsynced_outlives_a_kill():
+    async with on_disk("--appendonly", "yes", "--appendfsync", "always") as (server, guard):
         tokens, ended = await guard.login(USER), await guard.login(USER)
         assert await guard.revoke(USER, ended.session_id)
         server.kill()
@@ -287,12 +286,15 @@ async def test_what_only_the_primary_has_in_memory_is_gone_after_a_kill():
             assert not await is_live(guard, tokens.access_token)
 
 
-async def test_a_file_that_the_system_may_keep_in_memory_does_not_count():
-    """`appendfsync no`: the server never says that anything is on the disk."""
-    with closing(RedisServer(port=True, travel=False, more=["--appendonly", "yes", "--appendfsync", "no"])) as server:
+async def test_disks_that_stop_acknowledging_refuse_logins():
+    """`appendfsync no`, set behind the guard's back: the server never says that anything is on the disk."""
+    with closing(RedisServer(port=True, travel=False, more=["--appendonly", "yes", "--appendfsync", "always"])) as server:
         await asyncio.to_thread(server.start)
         durability = Durability(login="fsynced", replicas=0, timeout=SOON)
         async with TokenGuard(secret=SECRET, redis=server.url, timeout=10, durability=durability) as guard:
+            assert await guard.login(USER)
+            await guard.revoke_all(USER)
+            await asyncio.to_thread(command, server, "CONFIG", "SET", "appendfsync", "no")
             with pytest.raises(NotConfirmed):
                 await guard.login(USER)
             assert [] == await guard.sessions(USER)
@@ -315,6 +317,25 @@ async def refusal_at_start(server: RedisServer, durability: str, url: str = "") 
 async def test_the_start_fails_where_the_server_writes_no_file():
     with closing(RedisServer(port=True, travel=False).start()) as server:
         assert "set `appendonly yes` there" == (await refusal_at_start(server, "fsynced")).remedy
+
+
+@pytest.mark.parametrize(("policy", "why"), [("everysec", "may answer before"), ("no", "never tells")])
+async def test_the_start_fails_where_the_server_would_not_tell_the_truth_about_its_disk(policy, why):
+    """Valkey acknowledges with `everysec` what its disk does not have yet."""
+    with closing(RedisServer(port=True, travel=False, more=["--appendonly", "yes", "--appendfsync", policy]).start()) as server:
+        error = await refusal_at_start(server, "fsynced")
+        assert why in error.problem
+        assert error.remedy.startswith("set `appendfsync always`")
+
+
+async def test_a_server_that_does_not_tell_how_it_writes_is_warned_of(caplog):
+    more = ["--appendonly", "yes", "--appendfsync", "always"]
+    with closing(RedisServer(port=True, travel=False, more=more).start()) as server:
+        await asyncio.to_thread(command, server, "ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-config")
+        durability, url = Durability(login="fsynced", replicas=0), f"redis://app:pw@127.0.0.1:{server.port}"
+        async with TokenGuard(secret=SECRET, redis=url, timeout=10, durability=durability) as guard:
+            assert await guard.login(USER)
+        assert "does not tell its appendfsync" in caplog.text
 
 
 async def test_the_start_fails_where_the_server_knows_no_waitaof(monkeypatch):
