@@ -51,7 +51,11 @@ class TokenGuard:
         self.engine = Engine(settle(options))
 
     async def __aenter__(self) -> Self:
-        await self.open()
+        try:
+            await self.open()
+        except BaseException:  # there is no __aexit__ then
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(

@@ -17,10 +17,18 @@ from support.cluster import Cluster, client_of, command, move_by_keys
 from support.needs import need_command
 from support.replicas import Pair, replicated
 from support.server import RedisServer
-from support.stage import commands, staged, travelling
+from support.stage import carried, commands, staged, travelling
 from support.wire import call
 
-from asgi_tokenguard import ConfigurationError, Durability, NotAuthenticated, NotConfirmed, StoreUnavailable, TokenGuard
+from asgi_tokenguard import (
+    ConfigurationError,
+    Durability,
+    NotAuthenticated,
+    NotConfirmed,
+    StoreUnavailable,
+    TokenGuard,
+    get_auth,
+)
 from asgi_tokenguard.core.durability import Level
 from asgi_tokenguard.store.durability import Confirmation, Confirmations
 from asgi_tokenguard.store.embedded import BINARY_VARIABLE
@@ -163,6 +171,36 @@ async def test_a_reuse_is_refused_as_ever_where_nobody_acknowledges(pair, caplog
         with pytest.raises(NotAuthenticated, match="superseded"):
             await guard.rotate(first.refresh_token)
         assert "too few acknowledge" in caplog.text
+
+
+async def test_a_logout_that_is_not_acknowledged_keeps_the_cookie_that_repeats_it(pair):
+    options = {"secret": SECRET, "redis": pair.url, "timeout": 10, "durability": ALL_REPLICATED, "cache": False}
+    async with staged(options, pair.clock) as stage:
+        tab = await stage.logged_in()
+        pair.cable.cut()
+        refused = await tab.post("/logout", kind="fetch")
+        assert (503, "not_confirmed", None) == (refused.status, refused.code, refused.cookie())
+        assert 401 == (await tab.get("/me")).status  # it stands all the same
+        pair.cable.mend()
+        assert 204 == (confirmed := await tab.post("/logout", kind="fetch")).status
+        assert "" == confirmed.cookie()
+        held = await asyncio.to_thread(command, pair.replica, "EXISTS", session_key("tg", USER))
+        assert not held
+
+
+async def test_a_request_that_rotates_and_ends_its_session_hands_nothing_out_where_that_is_not_acknowledged(pair):
+    """I13: what was rotated on the way in is over."""
+    options = {"secret": SECRET, "redis": pair.url, "timeout": 10, "durability": impatient(revocation="replicated")}
+    async with staged(options, pair.clock) as stage:
+
+        @stage.on("/end")
+        async def end(scope: Any, receive: Any, send: Any) -> None:
+            await get_auth(scope).logout()
+
+        tab = await stage.expired()
+        pair.cable.cut()
+        refused = await tab.post("/end", kind="fetch")
+        assert (503, "not_confirmed", "nothing") == (refused.status, refused.code, carried(refused))
 
 
 # --- Logins and rotations

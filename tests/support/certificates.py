@@ -18,7 +18,7 @@ class Certificates:
         self.authority = str(folder / "authority.pem")
         authority.cert_pem.write_to_path(self.authority)
         self.server, self.client = str(folder / "server.pem"), str(folder / "client.pem")
-        authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(self.server)
+        authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(self.server)
         authority.issue_cert("app@example.org").private_key_and_cert_chain_pem.write_to_path(self.client)
         return self
 

@@ -1,8 +1,8 @@
 """
 Runs the contract suite on every server and every topology; in `tests/`: python -m support.matrix [NAME ...]
 
-Servers run behind a unix socket, topologies on the server of the extra `embedded`, those with TLS on Debian's.  A name is one
-of either.  Programs come out of wheels, which are not installed: they would bring clients and plugins of their own.
+Servers listen on a port, topologies run on the server of the extra `embedded` or on Debian's (`SERVER_OF`).  A name is one of
+either.  Programs come out of wheels, which are not installed: they would bring clients and plugins of their own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WHEELS = {
 }
 DEBIAN = "/usr/bin/redis-server"
 # On the server that tests run on anyway, unless named here.
-SERVER_OF = {"tls": DEBIAN, "mutual-tls": DEBIAN}
+SERVER_OF = {"tls": DEBIAN, "mutual-tls": DEBIAN, "least-rights": DEBIAN}
 SERVERS = ["redis-7.0", *WHEELS]
 
 
@@ -54,11 +54,8 @@ def program(name: str) -> str:
 
 def run(name: str) -> bool:
     own = dict(os.environ)
-    if name in TOPOLOGIES:
-        own["TOKENGUARD_TEST_TOPOLOGY"] = name
-        server = SERVER_OF.get(name)
-    else:
-        server = program(name)
+    own["TOKENGUARD_TEST_TOPOLOGY"] = name if name in TOPOLOGIES else "standalone"
+    server = SERVER_OF.get(name) if name in TOPOLOGIES else program(name)
     if server is not None:
         own["TOKENGUARD_REDIS_SERVER"] = server
     began = time.perf_counter()
