@@ -117,11 +117,7 @@ class Confirmer:
         )
 
     async def run(
-        self,
-        wanted: Confirmation | None,
-        script: Script,
-        keys: tuple[str, ...],
-        *args: str | bytes | int,
+        self, wanted: Confirmation | None, script: Script, keys: tuple[str, ...], *args: str | bytes | int
     ) -> list[Any]:
         """Run *script*; raises `NotConfirmed` where its reply needs what is *wanted* and that did not come."""
         if wanted is None:

@@ -271,17 +271,9 @@ class RedisStore:
 
     async def reauthenticated(self, subject: str, sid: str, new: NewIds) -> tuple[Record, Handout] | Code:
         """Renew what is safe after a re-authentication, and what may leave with it."""
-        lifetimes = self._lifetimes
-        reply = await self._run_lineal(
-            scripts.REAUTHENTICATED,
-            subject,
-            sid,
-            new.access,
-            new.refresh,
-            lifetimes.idle,
-            lifetimes.grace_ms,
-            wanted=self._wanted.rotation,
-        )
+        wanted, idle, grace_ms = self._wanted.rotation, self._lifetimes.idle, self._lifetimes.grace_ms
+        told = (new.access, new.refresh, idle, grace_ms)
+        reply = await self._run_lineal(scripts.REAUTHENTICATED, subject, sid, *told, wanted=wanted)
         _, outcome, raw = reply
         if outcome in MISSING:
             return MISSING[outcome]
@@ -295,25 +287,16 @@ class RedisStore:
         return record
 
     async def _run_lineal(
-        self,
-        script: scripts.Script,
-        subject: str,
-        *args: str | bytes | int,
-        wanted: Confirmation | None = None,
+        self, script: scripts.Script, subject: str, *args: str | bytes | int, wanted: Confirmation | None = None
     ) -> list[Any]:
         """Run a script that judges a store which may have lost writes: it is told what is known of the node, and says so."""
         node = self._link.connector.owner(session_key(self._namespace, subject))
-        told = self.lineages.of(node)
-        *reply, lineage = await self._run(script, subject, *args, *told, wanted=wanted)
+        *reply, lineage = await self._run(script, subject, *args, *self.lineages.of(node), wanted=wanted)
         self.lineages.learn(node, lineage)
         return reply
 
     async def _run(
-        self,
-        script: scripts.Script,
-        subject: str,
-        *args: str | bytes | int,
-        wanted: Confirmation | None = None,
+        self, script: scripts.Script, subject: str, *args: str | bytes | int, wanted: Confirmation | None = None
     ) -> list[Any]:
         key = session_key(self._namespace, subject)
         keys = (key, tombstone_key(self._namespace, subject))
