@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cluster import command, until
+from support.cluster import Cluster, command, until
 from support.server import RedisServer, free_port
 
 from asgi_tokenguard.cli import main
@@ -190,6 +190,20 @@ def test_the_report_says_what_why_and_what_to_do(pair, configured, capsys):
         "REWRITE",
     ):
         assert part in told
+
+
+@pytest.mark.thorough
+def test_of_a_cluster_every_primary_is_examined(capsys):
+    with Cluster(2, replicas=True, more=["--appendonly", "yes"]) as cluster:
+        one, other = (f"127.0.0.1:{each.port}" for each in cluster.primaries)
+        url = f"redis://{one}"
+        assert (0, {}) == doctor(capsys, url)
+        command(cluster.primaries[1], "CONFIG", "SET", "appendfsync", "no")
+        code, found = doctor(capsys, url)  # asked of the first one, found at the second
+        assert (1, {"no_fsync": other}) == (code, {name: each["node"] for name, each in found.items()})
+        assert 1 == main(["doctor", "--redis", url])
+        assert {f"at {one}: fine", f"at {other}: 1 to look at"} <= set(re.findall(r"at 127.*", capsys.readouterr().out))
+        assert (code, found) == doctor(capsys, f"redis://127.0.0.1:{cluster.replicas[0].port}")  # a replica knows them as well
 
 
 # --- Servers that cannot be had here

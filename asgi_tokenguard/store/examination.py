@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from redis.asyncio import RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, ResponseError
 
 from asgi_tokenguard.errors import StoreUnavailable
-from asgi_tokenguard.store.cluster import read_topology
 from asgi_tokenguard.store.connect import Connector
 from asgi_tokenguard.store.redis_py import FAILURES, primaries_of
 
@@ -48,21 +49,33 @@ class Facts:
 
 
 async def ask(source: str) -> list[Facts]:
-    """The facts of every primary at the URL *source*; raises `StoreUnavailable` where one does not answer."""
+    """
+    The facts of the server at the URL *source*, or of every primary of its cluster.
+
+    Raises `StoreUnavailable` where one does not answer.
+    """
     connector = Connector(source, PATIENCE)
     try:
         async with asyncio.timeout(PATIENCE):
-            client = await connector.client()
-            if not isinstance(client, RedisCluster):
-                return [await _facts(client, "")]
-            await read_topology(client)
-            return [await _facts(node, node.name) for node in primaries_of(client)]
+            facts = await _facts(await connector.client(), "")
+            is_member = bool((facts.info or {}).get("cluster_enabled")) and not source.startswith("unix:")
+            return await _all_primaries(source) if is_member else [facts]
     except TimeoutError as error:
         raise StoreUnavailable from error
     except FAILURES as error:
         raise StoreUnavailable from error
     finally:
         await connector.aclose()
+
+
+async def _all_primaries(source: str) -> list[Facts]:
+    """The facts of every primary of the cluster of which *source* is a member."""
+    cluster = RedisCluster.from_url(source, retry=Retry(NoBackoff(), 0))
+    try:
+        await cluster.initialize()
+        return [await _facts(node, node.name) for node in primaries_of(cluster)]
+    finally:
+        await cluster.aclose()
 
 
 async def _facts(node: Any, name: str) -> Facts:

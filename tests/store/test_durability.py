@@ -429,6 +429,22 @@ async def test_on_a_cluster_the_replica_of_the_owner_is_asked():
                             await asyncio.sleep(0.1)
 
 
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_on_a_cluster_every_primarys_disk_is_looked_at(protocol):
+    with Cluster(2, more=["--appendonly", "yes", "--appendfsync", "always"]) as cluster:
+        durability = Durability(login="fsynced", replicas=0)
+        for policy in ("always", "everysec"):
+            await asyncio.to_thread(command, cluster.primaries[1], "CONFIG", "SET", "appendfsync", policy)
+            async with client_of(cluster, protocol=protocol) as client:
+                guard = TokenGuard(secret=SECRET, redis=client, timeout=10, durability=durability)
+                if policy == "always":
+                    async with guard:
+                        assert await guard.login(USER)
+                else:
+                    with pytest.raises(ConfigurationError, match="may answer before the disk"):
+                        await guard.open()
+
+
 async def test_on_a_cluster_a_change_that_follows_its_slot_is_confirmed_there():
     key = session_key("tg", USER)
     with Cluster(2, replicas=True) as cluster:
