@@ -292,6 +292,24 @@ async def test_those_who_wait_for_a_replica_hold_up_nobody_else(pair):
         }
 
 
+async def test_who_gives_up_waiting_leaves_no_answer_to_others(pair):
+    """Its connection still owes an acknowledgement: nobody may take that for theirs."""
+    async with a_process(pair, Durability(revocation="replicated", timeout=2)) as guard:
+        tokens = await guard.login(USER)
+        pair.cable.cut()
+        for _ in range(3):
+            given_up = [asyncio.ensure_future(guard.revoke_all(f"user-{number}")) for number in range(2, 10)]
+            await asyncio.sleep(0.1)
+            for each in given_up:
+                each.cancel()
+            await asyncio.gather(*given_up, return_exceptions=True)
+            lists = await asyncio.gather(*(guard.sessions(USER) for _ in range(20)))
+            assert {tokens.session_id} == {session.id for sessions in lists for session in sessions}
+            assert await is_live(guard, tokens.access_token)
+        pair.cable.mend()
+        assert 1 == await guard.revoke_all(USER)  # all places of those who wait are free again
+
+
 # --- Disks
 
 
