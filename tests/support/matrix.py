@@ -63,6 +63,7 @@ def run(name: str) -> bool:
         sys.executable,
         "-m",
         "pytest",
+        "-v",
         "-q",
         "-m",
         "thorough or not thorough",
