@@ -64,7 +64,6 @@ def run(name: str) -> bool:
         "-m",
         "pytest",
         "-v",
-        "-q",
         "-m",
         "thorough or not thorough",
         str(Path(__file__).parent.parent / "contract"),
