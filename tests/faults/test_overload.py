@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections import Counter
+from contextlib import ExitStack
 
 import pytest
 from support.cables import wire_to
@@ -67,8 +69,9 @@ async def test_a_slow_server_has_a_short_queue_and_refusals_are_quick(own):
         assert sorted(refusals)[len(refusals) // 2] < TIMEOUT / 4
         assert holder.is_served  # from memory
         wire.slowness = 0.0
-        await asyncio.sleep(0.1)
-        assert [True] * 100 == [served for served, _ in await asyncio.gather(*(timed(guard.login("u")) for _ in range(100)))]
+        ended = time.monotonic()
+        while not await all_served(guard):  # the first answers show that it is quick again
+            assert time.monotonic() - ended < 5
 
 
 async def test_before_a_frozen_server_only_a_few_wait(own):
@@ -89,3 +92,20 @@ async def test_before_a_frozen_server_only_a_few_wait(own):
             assert time.monotonic() - began < 5
         while not await all_served(guard):
             assert time.monotonic() - began < 5
+
+
+async def test_an_address_at_which_nobody_answers_costs_its_timeout():
+    """A full queue of connections drops each new one without a word, as a firewall does."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        with ExitStack() as crowd:
+            for _ in range(4):
+                caller = crowd.enter_context(socket.socket())
+                caller.setblocking(False)
+                caller.connect_ex(deaf.getsockname())
+            guard = TokenGuard(secret=SECRET, redis=f"redis://127.0.0.1:{deaf.getsockname()[1]}", timeout=0.3)
+            served, took = await timed(guard.login("user-1"))
+            assert not served
+            assert 0.2 < took < 3
+            await guard.aclose()
