@@ -7,6 +7,7 @@ import logging
 from types import TracebackType
 
 from asgi_tokenguard.errors import StoreUnavailable
+from asgi_tokenguard.store.gate import OverloadedError
 
 logger = logging.getLogger("asgi_tokenguard")
 
@@ -50,6 +51,6 @@ class Patience:
         except TimeoutError as timeout:
             self._outage.began("no answer in time")
             raise StoreUnavailable from timeout
-        if isinstance(error, StoreUnavailable):
+        if isinstance(error, StoreUnavailable) and not isinstance(error.__cause__, OverloadedError):  # that is logged there
             # The cause may name hosts, so it goes to the log and not to the caller.
             self._outage.began(f"{type(error.__cause__).__name__}: {error.__cause__}")
