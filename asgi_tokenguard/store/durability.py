@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,7 @@ from asgi_tokenguard.errors import ConfigurationError, NotConfirmed, StoreUnavai
 from asgi_tokenguard.loops import PerLoop
 from asgi_tokenguard.store.connect import POOL
 from asgi_tokenguard.store.disks import check_disk
+from asgi_tokenguard.store.gate import OverloadedError
 from asgi_tokenguard.store.patience import Outage
 from asgi_tokenguard.store.redis_py import FAILURES, primaries_of
 
@@ -105,12 +107,29 @@ class Confirmations:
         return Confirmation(level, self._durability.replicas, self._ms)
 
 
+class _Places:
+    """Those who may wait for replicas at a time, in one event loop."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(WAITING)
+        self.taken = 0  # by those who wait for one, too
+
+    @asynccontextmanager
+    async def taking(self) -> AsyncIterator[None]:
+        self.taken += 1
+        try:
+            async with self._free:
+                yield
+        finally:
+            self.taken -= 1
+
+
 class Confirmer:
     """Runs scripts whose changes are to be confirmed."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._waiting: PerLoop[asyncio.Semaphore] = PerLoop()
+        self._places: PerLoop[_Places] = PerLoop()
         self._outage = Outage(
             "Redis takes writes, but too few acknowledge them in time; what needs them is answered 503: %s",
             "writes are acknowledged in time again",
@@ -122,7 +141,11 @@ class Confirmer:
         """Run *script*; raises `NotConfirmed` where its reply needs what is *wanted* and that did not come."""
         if wanted is None:
             return await self._link.run(script, keys, *args)
-        async with self._waiting.get(lambda: asyncio.Semaphore(WAITING)):
+        places = self._places.get(_Places)
+        # While nobody acknowledges each waits in full, half of what a request waits: who comes third would be late.
+        if self._outage.lasts and places.taken >= 2 * WAITING:
+            raise StoreUnavailable from OverloadedError()
+        async with places.taking():
             reply, answer = await self._link.run_then(wanted.command, script, keys, *args)
         if not wanted.is_needed(reply):
             return reply

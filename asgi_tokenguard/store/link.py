@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import ConnectionError, MaxConnectionsError, NoPermissionError, NoScriptError  # noqa: A004 (redis-py's own)
+from redis.exceptions import ConnectionError, MaxConnectionsError, NoPermissionError, NoScriptError, ResponseError  # noqa: A004 (redis-py's own)
 
 from asgi_tokenguard.errors import StoreUnavailable
 from asgi_tokenguard.loops import PerLoop
@@ -17,6 +17,7 @@ from asgi_tokenguard.store.batch import Batch, Question
 from asgi_tokenguard.store.clock import RedisClock
 from asgi_tokenguard.store.connect import Connector
 from asgi_tokenguard.store.embedded import EmbeddedServerError
+from asgi_tokenguard.store.gate import Gate
 from asgi_tokenguard.store.patience import Outage, Patience
 from asgi_tokenguard.store.redis_py import FAILURES, LOSSES
 from asgi_tokenguard.store.scripts import Script
@@ -45,6 +46,7 @@ class Link:
         self._timeout = timeout
         # By the name of the node that is asked: one that is away makes no question wait or fail but its own.
         self._batches: PerLoop[dict[str, Batch]] = PerLoop()
+        self._gates: PerLoop[dict[str, Gate]] = PerLoop()
 
     def patience(self) -> Patience:
         return Patience(self._timeout, self._outage)
@@ -66,6 +68,7 @@ class Link:
     async def aclose(self) -> None:
         for batch in (self._batches.pop() or {}).values():
             await batch.aclose()
+        self._gates.pop()
         await self.connector.aclose()
 
     async def field(self, key: str, name: str) -> bytes | None:
@@ -95,7 +98,8 @@ class Link:
         async def evaluate(client: Any) -> Any:
             return await _evaluate(partial(execute_then, client, keys[0], then), script, keys, args)
 
-        both: tuple[list[Any], Any] = await self._ask(evaluate, keys[0])
+        # Past the gate: it would take the time that a replica needs for the server's, and refuse what needs no replica.
+        both: tuple[list[Any], Any] = await self._ask_ungated(evaluate, keys[0])
         # The script is answered at once, and both are read when the second is: the time is that of a slow reply.
         self.clock.sync(both[0][0], asked)
         return both
@@ -118,6 +122,17 @@ class Link:
         return await self._ask(ask, key)
 
     async def _ask(self, ask: Ask, key: str) -> Any:
+        gate = self._gate(key)
+        gate.enter()
+        try:
+            answer = await self._ask_ungated(ask, key)
+        except BaseException as error:
+            gate.answered() if isinstance(error.__cause__, ResponseError) else gate.gave_up()
+            raise
+        gate.answered()
+        return answer
+
+    async def _ask_ungated(self, ask: Ask, key: str) -> Any:
         try:
             answer = await _once_connected(ask, await self.connector.client())
         except (*FAILURES, EmbeddedServerError) as error:
@@ -125,11 +140,18 @@ class Link:
                 self.connector.doubt(key)
             # Whatever Redis says but an answer is an outage: fail closed (I5).  `Patience` logs it, unless a retry heals it.
             raise StoreUnavailable from error
-        except asyncio.CancelledError:  # most likely our own deadline: a node that is frozen breaks no connection
+        except asyncio.CancelledError:  # most likely our own deadline: a frozen node breaks no connection
             self.connector.doubt_owner(key)
             raise
         self._outage.ended()
         return answer
+
+    def _gate(self, key: str) -> Gate:
+        gates, node = self._gates.get(dict), self.connector.owner(key) if key else ""
+        gate = gates.get(node)
+        if gate is None:
+            gate = gates[node] = Gate(self._timeout, asyncio.get_running_loop().time)
+        return gate
 
     async def _fields(self, questions: list[Question]) -> list[bytes | None]:
         key = questions[0][0]

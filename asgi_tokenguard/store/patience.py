@@ -7,6 +7,7 @@ import logging
 from types import TracebackType
 
 from asgi_tokenguard.errors import NotConfirmed, StoreUnavailable
+from asgi_tokenguard.store.gate import OverloadedError
 
 logger = logging.getLogger("asgi_tokenguard")
 
@@ -23,6 +24,10 @@ class Outage:
     ) -> None:
         self._began, self._ended = began, ended
         self._lasts = False
+
+    @property
+    def lasts(self) -> bool:
+        return self._lasts
 
     def began(self, reason: str) -> None:
         if not self._lasts:
@@ -55,6 +60,7 @@ class Patience:
         except TimeoutError as timeout:
             self._outage.began("no answer in time")
             raise StoreUnavailable from timeout
-        if isinstance(error, StoreUnavailable) and not isinstance(error, NotConfirmed):
+        is_logged_elsewhere = isinstance(error, NotConfirmed) or (error and isinstance(error.__cause__, OverloadedError))
+        if isinstance(error, StoreUnavailable) and not is_logged_elsewhere:
             # The cause may name hosts, so it goes to the log and not to the caller.
             self._outage.began(f"{type(error.__cause__).__name__}: {error.__cause__}")

@@ -292,6 +292,30 @@ async def test_those_who_wait_for_a_replica_hold_up_nobody_else(pair):
         }
 
 
+async def test_while_nobody_acknowledges_who_would_wait_in_vain_is_told_at_once(pair):
+    async with a_process(pair, Durability(revocation="replicated", timeout=2), timeout=4) as guard:
+        pair.cable.cut()
+        with pytest.raises(NotConfirmed):  # from here on it is known
+            await guard.revoke_all(USER)
+        waiting = [asyncio.ensure_future(guard.revoke_all(f"user-{number}")) for number in range(2, 14)]
+        await asyncio.sleep(0.3)
+        told = [each for each in waiting if each.done()]
+        assert 4 == len(told)
+        assert [StoreUnavailable] * 4 == [type(each.exception()) for each in told]
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_replica_that_is_away_does_not_make_the_server_look_slow(pair):
+    """The gate counts answers: were those counted that only a replica is late with, it would refuse what needs none."""
+    async with a_process(pair, Durability(revocation="replicated", timeout=0.1), timeout=1) as guard:
+        users = [await guard.login(f"user-{number}") for number in range(30)]
+        pair.cable.cut()
+        for _ in range(20):
+            await asyncio.gather(*(guard.revoke_all(f"none-{number}") for number in range(4)), return_exceptions=True)
+        served = await asyncio.gather(*(guard.rotate(user.refresh_token) for user in users), return_exceptions=True)
+        assert [] == [each for each in served if isinstance(each, Exception)]
+
+
 async def test_who_gives_up_waiting_leaves_no_answer_to_others(pair):
     """Its connection still owes an acknowledgement: nobody may take that for theirs."""
     async with a_process(pair, Durability(revocation="replicated", timeout=2)) as guard:

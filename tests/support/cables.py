@@ -23,6 +23,7 @@ class Wire:
         self._callers: set[asyncio.StreamWriter] = set()
         self._lost: tuple[bytes, ...] = ()
         self.port = 0
+        self.slowness = 0.0  # seconds for each piece of an answer, of each connection one after the other
         self.told_as: Callable[[bytes], bytes] = lambda data: data  # what becomes of answers on their way
 
     def cut(self) -> None:
@@ -66,6 +67,8 @@ class Wire:
             said |= {b"TRACKING"} if b"TRACKING" in data else set()
             if b"TRACKING" in said:
                 await self._channel_is_heard.wait()
+            if self.slowness and sink in self._callers:
+                await asyncio.sleep(self.slowness)
             sink.write(self.told_as(data) if sink in self._callers else data)
         sink.close()
 

@@ -63,7 +63,7 @@ def run(name: str) -> bool:
         sys.executable,
         "-m",
         "pytest",
-        "-q",
+        "-v",
         "-m",
         "thorough or not thorough",
         str(Path(__file__).parent.parent / "contract"),
