@@ -144,6 +144,7 @@ class Browser:
                 self.jar = answer.cookie() or self.jar
                 token = answer.new_token or token
             if is_over:
+                world.haunt(self, session, jar, headers)
                 async with self._door:
                     if session == self.session:  # the other tab was quicker
                         await self.log_in()
@@ -158,6 +159,8 @@ class World:
         self.pause, self.impatient = pause, impatient
         self.is_open = True
         self.browsers: list[Browser] = []
+        self._haunted: set[str] = set()
+        self._ghosts: list[asyncio.Future[None]] = []
 
     def process(self) -> Process:
         return self.dice.choice(self.processes)
@@ -175,6 +178,21 @@ class World:
         )
         self.history.exchanges.append(exchange)
         return status == 401
+
+    def haunt(self, browser: Browser, session: str, jar: str, headers: dict[str, str]) -> None:
+        """Somebody goes on with what the browser had, at each process, until well after the bound."""
+        if session not in self._haunted:
+            self._haunted.add(session)
+            self._ghosts += [
+                asyncio.ensure_future(self._ghost(browser, session, jar, headers, each)) for each in self.processes
+            ]
+
+    async def _ghost(self, browser: Browser, session: str, jar: str, headers: dict[str, str], process: Process) -> None:
+        until = time.monotonic() + 2 * STALENESS
+        while self.is_open and time.monotonic() < until:
+            await asyncio.sleep(0.2)
+            started = time.monotonic()
+            self.note(browser, session, jar, started, await process.ask("/me", headers), hung=True)
 
     async def end_sessions(self, every: float) -> None:
         """Now and then the session of somebody is ended, and the answer says when that is sure."""
@@ -200,7 +218,7 @@ class World:
             await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
         finally:
             self.is_open = False
-            await asyncio.gather(*lives, clerk)
+            await asyncio.gather(*lives, clerk, *self._ghosts)
         return self.history
 
 
