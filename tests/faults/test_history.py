@@ -38,8 +38,11 @@ def test_a_revocation_that_nobody_confirmed_promises_nothing():
 
 
 def test_two_successors_of_one_token():
-    (found,) = violations(asked(1, given=Token(1, "b")), asked(2, given=Token(1, "c")))
-    assert "2 refresh tokens of generation 1" in found
+    found = violations(asked(1, given=Token(1, "b")), asked(2, given=Token(1, "c")))
+    assert ["s: 2 refresh tokens are generation 1", "s: 2 refresh tokens are successor of a"] == found
+    assert ["s: 2 refresh tokens are successor of a"] == violations(
+        asked(1, given=Token(1, "b")), asked(2, given=Token(2, "c"))
+    )
     assert [] == violations(asked(1, given=Token(1, "b")), asked(2, given=Token(1, "c"), session="another"))
 
 
@@ -51,6 +54,11 @@ def test_a_session_that_was_lost():
 def test_a_session_that_is_over_before_anybody_ended_it():
     (found,) = violations(asked(1, 401, code="revoked"), endings=(Ending("s", 2, 3),))
     assert "nobody had ended it" in found
+
+
+def test_a_session_that_was_ended_twice_was_ended_the_first_time():
+    twice = (Ending("s", 4.9, None), Ending("s", 6.0, 6.1))
+    assert [] == violations(asked(5, 401, code="revoked"), endings=twice)
 
 
 def test_a_store_that_was_emptied_forgets_and_accuses_nobody():

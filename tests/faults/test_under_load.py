@@ -67,7 +67,7 @@ async def test_i7_the_checker_finds_a_script_that_skips_the_compare(own):
         history = await made.play(8, nothing)
     wrong = history.violations(staleness=STALENESS)
     report("a script without the compare", history, wrong)
-    assert wrong
+    assert any("are successor of" in line for line in wrong)
 
 
 @pytest.mark.parametrize("own", [DURABLE], indirect=True, ids=["appendfsync always"])

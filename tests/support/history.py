@@ -67,24 +67,31 @@ class History:
         return sum(exchange.status == 200 for exchange in self.exchanges)
 
     def _accepted_after_a_revocation(self, staleness: float) -> Iterator[str]:
-        confirmed = {ending.session: ending.confirmed for ending in self.endings if ending.confirmed is not None}
+        confirmed: dict[str, float] = {}
+        for ending in self.endings:
+            if ending.confirmed is not None:
+                confirmed[ending.session] = min(ending.confirmed, confirmed.get(ending.session, ending.confirmed))
         for each in self.exchanges:
             since = confirmed.get(each.session)
             if since is not None and each.status == 200 and each.started > since + staleness:
                 yield f"{each.session}: served {each.started - since:.3f} s after its revocation was confirmed"
 
     def _two_successors(self) -> Iterator[str]:
-        """At most one successor for each refresh token: all tokens of a generation are one."""
-        of_generation: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
+        """Each refresh token has at most one successor, and each generation one token."""
+        successors: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         for each in self.exchanges:
             if each.given is not None:
-                of_generation[each.session, each.given.gen].add(each.given.jti)
-        for (session, gen), jtis in of_generation.items():
+                successors[each.session, f"generation {each.given.gen}"].add(each.given.jti)
+                if each.shown is not None and each.shown != each.given:
+                    successors[each.session, f"successor of {each.shown.jti}"].add(each.given.jti)
+        for (session, of), jtis in successors.items():
             if len(jtis) > 1:
-                yield f"{session}: {len(jtis)} refresh tokens of generation {gen}"
+                yield f"{session}: {len(jtis)} refresh tokens are {of}"
 
     def _lost_sessions(self) -> Iterator[str]:
-        asked = {ending.session: ending.asked for ending in self.endings}
+        asked: dict[str, float] = {}
+        for ending in self.endings:
+            asked.setdefault(ending.session, ending.asked)
         for each in self.exchanges:
             if each.status == 401 and each.code in OVER and not asked.get(each.session, each.ended) < each.ended:
                 forgotten = any(moment < each.ended for moment in self.emptied)
