@@ -23,8 +23,7 @@ from asgi_tokenguard.errors import ConfigurationError, NotConfirmed, StoreUnavai
 from asgi_tokenguard.loops import PerLoop
 from asgi_tokenguard.store.connect import POOL
 from asgi_tokenguard.store.disks import check_disk
-from asgi_tokenguard.store.gate import OverloadedError
-from asgi_tokenguard.store.patience import Outage
+from asgi_tokenguard.store.patience import Outage, OverloadedError
 from asgi_tokenguard.store.redis_py import FAILURES, primaries_of
 
 if TYPE_CHECKING:

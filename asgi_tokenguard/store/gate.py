@@ -8,6 +8,7 @@ from typing import Final
 
 from asgi_tokenguard.errors import StoreUnavailable
 from asgi_tokenguard.store.connect import POOL
+from asgi_tokenguard.store.patience import OverloadedError
 
 logger = logging.getLogger("asgi_tokenguard")
 
@@ -21,10 +22,6 @@ MOST_SLOWER: Final = 8
 FIRST_PACE: Final = 0.0001
 # How often the log says that requests are refused.
 REPEAT_SECONDS: Final = 60
-
-
-class OverloadedError(Exception):
-    """More is asked of Redis than it answers in time."""
 
 
 class Gate:

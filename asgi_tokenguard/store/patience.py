@@ -7,9 +7,12 @@ import logging
 from types import TracebackType
 
 from asgi_tokenguard.errors import NotConfirmed, StoreUnavailable
-from asgi_tokenguard.store.gate import OverloadedError
 
 logger = logging.getLogger("asgi_tokenguard")
+
+
+class OverloadedError(Exception):
+    """More is asked of Redis than it answers in time.  Here, since redis, which the gate needs, costs 300 ms to import."""
 
 
 class Outage:
