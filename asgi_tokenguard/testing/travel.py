@@ -2,8 +2,8 @@
 How a guard and its Redis come to live at the time of a `Clock`, without a server whose clock is wrong.
 
 Rule: the scripts are those of production, to the letter.  What stands before them here is another `redis.call`: TIME tells
-the clock's time, and the commands that take a moment instead of a duration take it in that time.  A server whose clock had
-been set would show the same; tests/testing/test_travel.py compares the two.
+the clock's time, the commands that take a moment instead of a duration take it in that time, and INFO counts the leaps as time
+that the server is up.  A server whose clock had been set would show the same; tests/testing/test_travel.py compares the two.
 
 There is no switch for this in the guard or in its options: it is a client of another kind between guard and server, and only
 an engine made here has it.
@@ -40,6 +40,13 @@ function redis.call(command, ...)
     return server.call('PEXPIREAT', key, at * 1000 - ahead)
   end
   return server.call(command, ...)
+end
+function redis.pcall(command, ...)
+  local reply = server.pcall(command, ...)
+  if type(reply) ~= 'string' then return reply end
+  return (string.gsub(reply, 'uptime_in_seconds:(%d+)', function(seconds)
+    return string.format('uptime_in_seconds:%.0f', tonumber(seconds) + math.floor(ahead / 1000))
+  end))
 end
 """
 TIME: Final = f"{PRELUDE} return redis.call('TIME')"

@@ -1,0 +1,141 @@
+"""
+Primaries that die, slots that move, clocks that leap and packets that are lost, under load and with a record of everything.
+
+With `durability="replicated"` a failover loses nothing that was confirmed: the same strict promises as without harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from faults.test_under_load import clean, served_since
+from redis.crc import key_slot
+from support.cluster import Cluster, command, move_at_once, move_by_keys, until
+from support.lossy import lossy
+from support.sentinel import Watched
+from support.server import RedisServer, faketime_library
+from support.world import World, world
+
+from asgi_tokenguard.store.keyspace import session_key
+
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(180)]
+REPLICATED = {"durability": "replicated"}
+
+
+def role(server: RedisServer) -> str:
+    return str(command(server, "INFO", "replication")["role"])
+
+
+async def test_i5_i8_i10_a_primary_dies_and_sentinel_names_another():
+    named = []
+
+    async def kill(world: World) -> None:
+        await asyncio.sleep(3)
+        watched.primary.kill()
+        await asyncio.to_thread(until, lambda: role(watched.replica) == "master", "another primary")
+        await asyncio.to_thread(watched.primary.start)  # it comes back, and as a replica
+        command(watched.primary, "REPLICAOF", "127.0.0.1", watched.replica.port)
+        await asyncio.to_thread(
+            until, lambda: command(watched.replica, "INFO", "replication")["connected_slaves"] == 1, "it is a replica"
+        )
+        named.append(time.monotonic())
+
+    with Watched() as watched:
+        async with world({"sentinel": watched.sentinel.port, "options": REPLICATED}) as made:
+            history = await made.play(16, kill)
+    clean("sentinel", history)
+    assert served_since(history, named[0] + 1.5) > 50
+
+
+async def test_i5_i8_i10_a_primary_of_a_cluster_dies():
+    followed = []
+
+    async def kill(world: World) -> None:
+        await asyncio.sleep(3)
+        victim = cluster.primaries[0]
+        heir = cluster.replica_of(victim)
+        victim.kill()
+        await asyncio.to_thread(until, lambda: role(heir) == "master", "the replica takes over")
+        await asyncio.to_thread(victim.start)
+        await asyncio.to_thread(until, lambda: role(victim) == "slave", "it comes back as a replica")
+        followed.append(time.monotonic())
+
+    with Cluster(3, replicas=True) as cluster:
+        async with world({"cluster": cluster.primaries[1].port, "options": REPLICATED}) as made:
+            history = await made.play(16, kill)
+    clean("cluster", history)
+    assert served_since(history, followed[0] + 1.5) > 50
+
+
+@pytest.mark.parametrize("move", [move_by_keys, move_at_once], ids=["key by key", "at once"])
+async def test_i8_i10_slots_move_while_their_sessions_are_used(move):
+    moved = []
+
+    async def harm(world: World) -> None:
+        for _ in range(12):
+            await asyncio.sleep(0.6)
+            slot = key_slot(session_key("tg", world.dice.choice(world.browsers).user).encode())
+            source = await asyncio.to_thread(cluster.owner_of, slot)
+            target = next(member for member in cluster.primaries if member is not source)
+            await asyncio.to_thread(move, source, target, slot)
+            moved.append(slot)
+
+    with Cluster(2) as cluster:
+        async with world({"cluster": cluster.primaries[0].port}) as made:
+            history = await made.play(12, harm)
+    clean("slots", history)
+    assert len(moved) >= 8
+
+
+async def test_i5_i7_a_tenth_of_all_packets_is_lost_between_two_network_namespaces():
+    async def lose(world: World) -> None:
+        await asyncio.sleep(2)
+        way.loss = 0.1
+        await asyncio.sleep(6)
+        way.loss = 0.0
+
+    with lossy() as (server, way):
+        async with world({"redis": server.url}) as made:
+            history = await made.play(11, lose)
+        assert way.lost > 50
+    clean("packets", history, least=200)
+
+
+@pytest.mark.skipif(faketime_library() is None, reason="moving a clock needs libfaketime: Linux on x86_64")
+async def test_i7_the_servers_clock_is_set_by_a_second_now_and_then():
+    """As by somebody who has no NTP; less than the grace, in both directions."""
+
+    async def leap(world: World) -> None:
+        for seconds in (1.2, -1.2, 1.2, -1.2, 1.2):
+            await asyncio.sleep(1.6)
+            await asyncio.to_thread(server.clock.advance, seconds)
+
+    server = RedisServer(port=True).start()
+    try:
+        async with world({"redis": server.url}) as made:
+            history = await made.play(11, leap)
+    finally:
+        server.close()
+    clean("the server's clock", history)
+
+
+@pytest.mark.skipif(faketime_library() is None, reason="moving a clock needs libfaketime: Linux on x86_64")
+async def test_i7_the_apps_wall_clock_leaps_by_hours(tmp_path):
+    """Time comes from Redis and from a clock that only goes forward."""
+    wall = tmp_path / "clock"
+    wall.write_text("+0\n")
+
+    async def leap(world: World) -> None:
+        for hours in (3, -5, 0, 24):
+            await asyncio.sleep(2)
+            wall.write_text(f"{hours * 3600:+d}\n")
+
+    server = RedisServer(port=True, travel=False).start()
+    try:
+        async with world({"redis": server.url, "wall_clock": str(wall)}) as made:
+            history = await made.play(11, leap)
+    finally:
+        server.close()
+    clean("the app's clock", history)
