@@ -25,7 +25,7 @@ import jwt
 import asgi_tokenguard
 from support.actors import COOKIE, METADATA
 from support.history import Ending, Exchange, History, Token
-from support.server import free_port
+from support.server import faketime_library, free_port
 from support.wire import Answer
 
 TESTS = Path(__file__).parent.parent
@@ -47,7 +47,7 @@ class Process:
         self._popen = subprocess.Popen(
             [sys.executable, "-m", *command, "--timeout-keep-alive", "600"],
             cwd=TESTS,
-            env=os.environ | {"TOKENGUARD_FAULTY": json.dumps(settings), "PYTHONPATH": path},
+            env=os.environ | wall_clock(settings) | {"TOKENGUARD_FAULTY": json.dumps(settings), "PYTHONPATH": path},
         )
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
@@ -120,11 +120,11 @@ class Browser:
 
     async def log_in(self) -> None:
         self._logins += 1
-        self.user = f"{self.name}-{self._logins}"
+        user = f"{self.name}-{self._logins}"
         while self._world.is_open:
-            answer = await self._world.process().ask(f"/login?user={self.user}", METADATA["fetch"])
+            answer = await self._world.process().ask(f"/login?user={user}", METADATA["fetch"])
             if answer is not None and answer.status == 200 and answer.cookie():
-                self.jar = answer.cookie() or ""
+                self.user, self.jar = user, answer.cookie() or ""
                 self.session = claims_of(self.jar)["sid"]
                 return
             await asyncio.sleep(0.05)
@@ -204,7 +204,7 @@ class World:
                 # From now on it may be over.
                 self.history.endings.append(Ending(session, asked, None))
                 answer = await self.process().ask(f"/revoke?user={user}&sid={session}", {})
-                if answer is not None and answer.status == 200:
+                if answer is not None and answer.status == 200:  # whether or not it was live until then
                     self.history.endings.append(Ending(session, asked, time.monotonic()))
 
     async def play(self, seconds: float, fault: Callable[[World], Any], *, browsers: int = 8, tabs: int = 2) -> History:
@@ -220,6 +220,18 @@ class World:
             self.is_open = False
             await asyncio.gather(*lives, clerk, *self._ghosts)
         return self.history
+
+
+def wall_clock(settings: dict[str, Any]) -> dict[str, str]:
+    """What moves the wall clock of a process, where a file is to say how far; its monotonic clock stays."""
+    if "wall_clock" not in settings:
+        return {}
+    return {
+        "LD_PRELOAD": str(faketime_library()),
+        "FAKETIME_TIMESTAMP_FILE": settings["wall_clock"],
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 def claims_of(token: str) -> dict[str, Any]:
