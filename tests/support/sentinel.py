@@ -50,6 +50,11 @@ class Watched:
     def __exit__(self, *_: object) -> None:
         self._undo.close()
 
+    @property
+    def named(self) -> int:
+        """The port of the primary that Sentinel names."""
+        return int(self._state()["port"])
+
     def _state(self) -> dict[str, Any]:
         with Redis(unix_socket_path=str(self.sentinel.socket), socket_timeout=10) as client:
             return client.sentinel_master(NAME)
