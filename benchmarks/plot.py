@@ -79,6 +79,10 @@ PLOTS = {
         panels={"p50_ms": "ms, median", "p99_ms": "ms, 99th percentile"},
         ours=lambda row: not row["name"].endswith("primary"),
     ),
+    "soak": Plot(
+        title="Two processes while people come and go",
+        panels={"p99_ms": "ms, 99th percentile", "resident_mb": "MB of both processes"},
+    ),
     "lingering": Plot(
         title="The lingering rule, simulated",
         panels={"asked": "thieves asked for the password", "ordinary": "honest sessions asked"},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import ua_parser
@@ -349,6 +351,26 @@ def test_the_parser_is_built_once():
     shown(FROZEN)
     shown(WINDOWS)
     assert 1 == user_agents._parser.cache_info().misses
+
+
+def test_many_who_log_in_at_once_after_a_start_wait_for_one_parser(monkeypatch):
+    """Twenty logins made six of them, of 15 MB each; found by benchmarks/soak.py."""
+    built, builtins = [], ua_parser.load_builtins
+
+    def slowly() -> ua_parser.Matchers:
+        built.append(1)
+        time.sleep(0.05)
+        return builtins()
+
+    monkeypatch.setattr(ua_parser, "load_builtins", slowly)
+    browsers = [
+        DeviceHeaders(user_agent=f"{LINUX} AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{number}.0.0.0 Safari/537.36")
+        for number in range(120, 126)
+    ]
+    with ThreadPoolExecutor(len(browsers)) as threads:
+        found = {device.browser for device in threads.map(describe, browsers)}
+    assert {f"Chrome {number}" for number in range(120, 126)} == found
+    assert 1 == len(built)
 
 
 def test_the_parser_is_the_fast_one():
