@@ -54,6 +54,8 @@ ROWS = {
     "outbox": ("name", ["no mirror", "mirror at once", "mirror of 5 s", "mirror that fails"]),
 }
 
+ROWS["soak"] = ("name", ["0 to 0.05 min", "0.05 to 0.1 min", "0.1 to 0.15 min", "0.15 to 0.2 min"])
+
 OPERATIONS = ("login", "rotation", "revocation")
 LEVELS = ("primary", "replicated", "own disk", "both disks")
 ROWS["durability"] = ("name", [f"{operation}, {level}" for operation in OPERATIONS for level in LEVELS])
@@ -83,6 +85,7 @@ MEASURED = {
     "overhead": "request_us",
     "propagation": "p50_ms",
     "rotation": "rotation_us",
+    "soak": "p50_ms",
     "memory": "bytes",
     "throughput": "requests_per_second",
 }
@@ -230,6 +233,22 @@ def test_every_push_is_heard(reports):
     for row in (paced, full_speed):
         assert row["requests"] > 0 < row["processor_us"]
         assert 0 <= row["warm_share"] <= 1
+
+
+def test_a_soak_rotates_and_nothing_is_answered_wrongly(reports):
+    rows = reports["soak"][1]["rows"]
+    assert 20 <= sum(row["logins"] for row in rows)
+    assert 20 <= sum(row["rotations"] for row in rows)
+    assert [0, 0, 0, 0] == [row["wrong"] for row in rows]
+
+
+def test_the_documented_soak_is_flat():
+    """Half an hour or more, a working day of rotations, no wrong answer, and no growth that a leak would make."""
+    report = json.loads((ROOT / "docs" / "benchmarks" / "soak.json").read_text())
+    assert report["minutes"] >= 30
+    assert report["hours_of_rotations"] >= 8
+    assert {0} == {row["wrong"] for row in report["rows"]}
+    assert abs(report["growth"]["resident_mb"]) <= 0.03
 
 
 def test_the_lingering_rule_asks_thieves_and_logs_nobody_out(reports):

@@ -7,6 +7,7 @@ An app for uvicorn in a process of its own, whose store fails; what it needs com
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import json
 import logging
@@ -53,7 +54,18 @@ async def _deaf(self: Channel, message: Any) -> None:
     pass
 
 
-BROKEN = {"": lambda: None, "compare": break_the_compare, "lease": break_the_lease}
+def break_the_memory() -> None:
+    """What every request brought is kept."""
+    kept, call = [], TokenGuardMiddleware.__call__
+
+    async def keeping(self: TokenGuardMiddleware, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        kept.append(scope)
+        await call(self, scope, receive, send)
+
+    TokenGuardMiddleware.__call__ = keeping
+
+
+BROKEN = {"": lambda: None, "compare": break_the_compare, "lease": break_the_lease, "memory": break_the_memory}
 
 
 def source(settings: dict[str, Any]) -> Any:
@@ -88,7 +100,8 @@ def build(settings: dict[str, Any]) -> TokenGuardMiddleware:
                 except StoreUnavailable as error:
                     status, body = 503, {"code": error.code}
             case "/state":
-                body = {"tasks": len(asyncio.all_tasks()), "files": files(), "resident": resident()}
+                gc.collect()
+                body = {"tasks": len(asyncio.all_tasks()), "files": files(), "objects": len(gc.get_objects())}
             case _:
                 body = {"session": get_auth(scope).session_id}
         raw = json.dumps(body).encode()
@@ -109,11 +122,6 @@ def build(settings: dict[str, Any]) -> TokenGuardMiddleware:
 
 def files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
-def resident() -> int:
-    """Bytes of memory that this process holds."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 logging.getLogger("asgi_tokenguard").setLevel(logging.CRITICAL)
