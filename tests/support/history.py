@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 
 # By these a client learns that its session is over; all other refusals are about the request.
 ACCUSED = {"reuse_detected", "rolled_back_client", "cookie_not_stored"}
 OVER = {"session_ended", "session_expired", "revoked", "replaced", "logged_out", *ACCUSED}
+
+# Less than this shows nothing; usually some hundred requests a second are served.
+SERVED, SERVED_AGAIN, ENDED = 100, 50, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class History:
     endings: list[Ending] = field(default_factory=list)
     # When the store was emptied by the fault itself: sessions from before may be gone, but nobody is accused.
     emptied: list[float] = field(default_factory=list)
+    # When the fault was over and everybody had had time to notice.
+    calm_since: float = inf
 
     def violations(self, *, staleness: float) -> list[str]:
         """Each broken promise in a line; *staleness* is the bound on what is served from memory (s)."""
@@ -65,6 +71,13 @@ class History:
 
     def served(self) -> int:
         return sum(exchange.status == 200 for exchange in self.exchanges)
+
+    def served_again(self) -> int:
+        return sum(exchange.status == 200 and exchange.started > self.calm_since for exchange in self.exchanges)
+
+    def shows_something(self) -> bool:
+        """Whether enough was served and ended, some of it after the fault, to make no violation mean something."""
+        return self.served() >= SERVED and self.served_again() >= SERVED_AGAIN and len(self.endings) >= ENDED
 
     def _accepted_after_a_revocation(self, staleness: float) -> Iterator[str]:
         confirmed: dict[str, float] = {}

@@ -33,6 +33,8 @@ TESTS = Path(__file__).parent.parent
 LIFETIMES = {"access": 4, "idle": 600, "absolute": 6000, "grace": 2}
 STALENESS = 1.0
 TIMEOUT = 0.5
+# After a fault all are served again, once breakers have looked.  How much longer a slow machine may take (s).
+CALM, PATIENCE = 1.5, 60.0
 # Whatever a request asks, it is answered within its timeout; this is for two busy cores, and says "hangs".
 HANGS = 15.0
 
@@ -208,14 +210,19 @@ class World:
                     self.history.endings.append(Ending(session, asked, time.monotonic()))
 
     async def play(self, seconds: float, fault: Callable[[World], Any], *, browsers: int = 8, tabs: int = 2) -> History:
-        """Let them live for so long, and *fault* happen meanwhile."""
+        """Let them live for so long, and *fault* happen meanwhile; on a slow machine longer, until it shows something."""
         self.browsers = [Browser(self, f"user-{number}") for number in range(browsers)]
         lives = [asyncio.ensure_future(browser.live(tabs)) for browser in self.browsers]
         clerk = asyncio.ensure_future(self.end_sessions(every=0.3))
         began = time.monotonic()
         try:
             await fault(self)
+            self.history.calm_since = time.monotonic() + CALM
             await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    while not self.history.shows_something():
+                        await asyncio.sleep(0.1)
         finally:
             self.is_open = False
             await asyncio.gather(*lives, clerk, *self._ghosts)
