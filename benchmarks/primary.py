@@ -1,0 +1,264 @@
+"""
+What one primary bears, and a process that listens to it: the points on which `capacity.py --model` rests, and some that it has
+to meet.
+
+    python benchmarks/primary.py --server /usr/bin/redis-server
+
+Counted is the processor time that the server says it has used (`INFO cpu`), less what it uses while idle.  A check, a rotation and
+a lease come one at a time, which costs the server a turn of its loop for each, then ten and a hundred together.  A change is
+pushed to 0, 1, 2, 4 and 8 processes, each a guard of this package in a process of its own; each tells the processor time that
+it has used.  `flood` is a server that never has nothing to do.  Last, a snapshot while records change: the memory that the
+system copies meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from _capacity_desk import Desk
+from _capacity_town import Town, found
+from _common import add_common, facts, real_server, server_name, show, write
+from _primary_load import changes, checks, flood, leases, records, rotations, send, shuffled
+from redis.asyncio import Redis
+
+from asgi_tokenguard.store.topology import view_of
+
+TOGETHER = (1, 10, 100)
+LISTENERS, QUICK_LISTENERS = (0, 1, 2, 4, 8), (0, 1, 2)
+USERS, QUICK_USERS = 1_000_000, 3_000
+# Few enough for a wheel's server, whose allocator is slow, to keep up with.
+RATE, SAVE_RATES = 1_000, (0, 1_000, 4_000)
+VIEWS = (6, 60, 200)
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds, each with every row (default: %(default)s)")
+    parser.add_argument("--requests", type=int, default=2_000, help="commands of a row in a round (default: %(default)s)")
+    add_common(parser)
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.rounds, asked.requests = 1, 300
+    async with contextlib.AsyncExitStack() as stack:
+        url = await stack.enter_async_context(real_server(asked.server))
+        client = await stack.enter_async_context(Redis.from_url(url))
+        town = await found(url, QUICK_USERS if asked.quick else USERS)
+        await town.fill()
+        await asyncio.sleep(2)  # the rotator takes access tokens of more than a second for over, and only then rotates
+        desk = Desk(town, client)
+        await stack.enter_async_context(desk.rotator)
+        commands = Commands(desk, asked.requests, asked.rounds)
+        rows, flooded = await commands.measured()
+        fan = Fan(town, client, asked.requests, asked.rounds, QUICK_LISTENERS if asked.quick else LISTENERS)
+        pushed, merged = await fan.measured()
+        saves = [await saved(town, client, rate) for rate in SAVE_RATES]
+        setting = facts(await server_name(client)) | {"allocator": (await client.info("memory"))["mem_allocator"]}
+    report = {"benchmark": "primary", **setting, "rounds": asked.rounds, "requests": asked.requests, "sessions": town.size}
+    report |= {"rows": rows + pushed, "flood": flooded, "merged": merged, "saves": saves, "views": [viewed(n) for n in VIEWS]}
+    tables(report)
+    write(report, asked.json)
+
+
+async def used_by(client: Any) -> float:
+    """Seconds of processor that the server has used."""
+    said = await client.info("cpu")
+    return float(said["used_cpu_user"] + said["used_cpu_sys"])
+
+
+async def output_of(client: Any) -> int:
+    return int((await client.info("stats"))["total_net_output_bytes"])
+
+
+class Commands:
+    """What a check, a rotation and a lease cost the server, one at a time and together."""
+
+    def __init__(self, desk: Desk, count: int, rounds: int) -> None:
+        self.desk, self.town, self.client = desk, desk.town, desk.client
+        self.count, self.rounds = count, rounds
+
+    async def measured(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        for step in await self.desk.steps("rotation", 1):
+            await step()  # loads the script
+        self.numbers = shuffled(1, min(self.count, self.town.size - 1))
+        packed = {
+            "check": checks(self.town, self.numbers),
+            "rotation": await rotations(self.town, self.desk.rotator, self.numbers),
+            "lease": leases(self.count),
+        }
+        order = [(name, together) for name in packed for together in TOGETHER]
+        times: dict[tuple[str, int], list[float]] = {each: [] for each in order}
+        floods: dict[str, list[float]] = {name: [] for name in packed}
+        for _ in range(self.rounds):
+            for name, together in random.sample(order, len(order)):
+                times[name, together].append(await self.one(packed[name], together))
+            for name, commands in packed.items():
+                floods[name].append(await asyncio.to_thread(flood, self.town, commands, together=10))
+                await self.town.restore(self.client, self.numbers)
+        rows = [
+            {"name": f"{name}, {'one at a time' if together == 1 else f'{together} together'}", "together": together}
+            | {"operation": name, "server_us": round(median(found), 2)}
+            for (name, together), found in times.items()
+        ]
+        return rows, [{"name": name, "together": 10, "a_second": round(median(found))} for name, found in floods.items()]
+
+    async def one(self, commands: Sequence[bytes], together: int) -> float:
+        """Microseconds that the server works for one of *commands*."""
+        before = await used_by(self.client)
+        await asyncio.to_thread(send, self.town, commands, together=together)
+        used = await used_by(self.client) - before
+        await self.town.restore(self.client, self.numbers)
+        return used * 1e6 / len(commands)
+
+
+class Fan:
+    """What a change costs the server and each process that listens."""
+
+    def __init__(self, town: Town, client: Any, count: int, rounds: int, listeners: Sequence[int]) -> None:
+        self.town, self.client = town, client
+        self.rounds, self.listeners = rounds, listeners
+        self.commands = changes(town, shuffled(1, min(count, town.size - 1)))
+
+    async def measured(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        by_number: dict[int, list[dict[str, float]]] = {number: [] for number in self.listeners}
+        by_batch: dict[int, list[dict[str, float]]] = {together: [] for together in TOGETHER}
+        async with contextlib.AsyncExitStack() as stack:
+            crowd = [await stack.enter_async_context(listener(self.town)) for _ in range(max(self.listeners))]
+            for _ in range(self.rounds):
+                for number in random.sample(self.listeners, len(self.listeners)):
+                    by_number[number].append(await self.heard_by(crowd[:number], together=1))
+                for together in random.sample(TOGETHER, len(TOGETHER)):
+                    by_batch[together].append(await self.heard_by(crowd[:1], together=together))
+        rows = [{"name": f"change, {n} listening", "listeners": n} | medians(found) for n, found in by_number.items()]
+        merged = [{"name": f"{together} together", "together": together} | medians(found) for together, found in by_batch.items()]
+        return rows, merged
+
+    async def heard_by(self, crowd: Sequence[Ask], *, together: int) -> dict[str, float]:
+        for ask in crowd:
+            await ask("on")
+        idle = await self.window(crowd, lambda: time.sleep(1))
+        busy = await self.window(crowd, lambda: send(self.town, self.commands, together=together, rate=RATE))
+        for ask in crowd:
+            await ask("off")
+        count = len(self.commands)
+        passed = busy["seconds"] / idle["seconds"]
+        found = {"server_us": (busy["used"] - idle["used"] * passed) * 1e6 / count}
+        found["output_bytes"] = (busy["output"] - idle["output"] * passed) / count
+        if crowd:
+            if busy["heard"] != count * len(crowd):
+                raise RuntimeError(f"{busy['heard']} pushes were heard, {count * len(crowd)} were sent")
+            found["processor_us"] = (busy["using"] - idle["using"] * passed) * 1e6 / busy["heard"]
+            found["keys_a_message"] = busy["heard"] / busy["messages"]
+            found["idle_us_a_second"] = idle["using"] * 1e6 / idle["seconds"] / len(crowd)
+        return found
+
+    async def window(self, crowd: Sequence[Ask], work: Callable[[], object]) -> dict[str, float]:
+        """What everybody uses while *work* runs, and the moment after."""
+        before = await self.state(crowd)
+        await asyncio.to_thread(work)
+        await asyncio.sleep(0.2)
+        after = await self.state(crowd)
+        return {key: after[key] - before[key] for key in after}
+
+    async def state(self, crowd: Sequence[Ask]) -> dict[str, float]:
+        said = [await ask("look") for ask in crowd]
+        found = {"seconds": time.perf_counter(), "used": await used_by(self.client), "output": await output_of(self.client)}
+        found["using"] = sum(each["used"] for each in said)
+        return found | {key: sum(each[key] for each in said) for key in ("heard", "messages")}
+
+
+Ask = Callable[[str], Any]
+
+
+@contextlib.asynccontextmanager
+async def listener(town: Town) -> AsyncIterator[Ask]:
+    script = str(Path(__file__).with_name("_primary_process.py"))
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, script, town.url, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    if running.stdin is None or running.stdout is None:
+        raise RuntimeError("there are no pipes")
+    to, said = running.stdin, running.stdout
+
+    async def ask(word: str) -> dict[str, float]:
+        to.write(f"{word}\n".encode())
+        found: dict[str, float] = json.loads(await said.readline())
+        return found
+
+    try:
+        yield ask
+    finally:
+        to.close()
+        await running.wait()
+
+
+def medians(found: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {key: round(median(each[key] for each in found), 2) for key in found[0]}
+
+
+async def saved(town: Town, client: Any, rate: int) -> dict[str, Any]:
+    """What a snapshot takes while *rate* records a second are written."""
+    await client.bgsave()
+    began, written = time.perf_counter(), 0
+    while True:
+        commands = records(town, random.sample(range(town.size), min(town.size, max(10, rate // 10))))
+        if rate:
+            await asyncio.to_thread(send, town, commands, together=10, rate=rate)
+            written += len(commands)
+        else:
+            await asyncio.sleep(0.05)
+        said = await client.info("persistence")
+        if not said["rdb_bgsave_in_progress"]:
+            break
+    return {
+        "rate": rate,
+        "seconds": round(time.perf_counter() - began, 2),
+        "written": written,
+        "copied_bytes": said["rdb_last_cow_size"],
+        "used_bytes": (await client.info("memory"))["used_memory"],
+    }
+
+
+def viewed(nodes: int) -> dict[str, Any]:
+    """Microseconds that a process reads one answer of a cluster of *nodes*, half of them replicas, to a lease."""
+    lines = [
+        f"{at:040x} 10.0.{at // 250}.{at % 250}:6379@16379 {'myself,' * (at == 0)}{'slave' if at % 2 else 'master'} "
+        f"{f'{at - 1:040x}' if at % 2 else '-'} 0 1700000000000 {at} connected {'' if at % 2 else f'{at * 80}-{at * 80 + 79}'}"
+        for at in range(nodes)
+    ]
+    text, times = "\n".join(lines), []
+    for _ in range(200):
+        began = time.perf_counter_ns()
+        view_of(text)
+        times.append((time.perf_counter_ns() - began) / 1000)
+    return {"nodes": nodes, "bytes": len(text), "view_us": round(median(times), 2)}
+
+
+def tables(report: dict[str, Any]) -> None:
+    print(f"{report['server']} ({report['allocator']}), {report['sessions']:,} sessions\n")
+    columns = {"name": "", "server_us": "µs of the server's processor", "processor_us": "µs of a listener's, a push"}
+    show(report["rows"], columns | {"output_bytes": "bytes sent", "idle_us_a_second": "µs a second of an idle listener's"})
+    print()
+    show(report["flood"], {"name": "flood", "together": "together", "a_second": "a second"})
+    print()
+    show(report["merged"], {"name": "changes", "keys_a_message": "keys a message", "processor_us": "µs a push"})
+    print()
+    columns = {"rate": "records/s", "seconds": "seconds of a snapshot", "written": "written", "copied_bytes": "bytes copied"}
+    show(report["saves"], columns)
+    print()
+    show(report["views"], {"nodes": "nodes of a cluster", "bytes": "bytes of an answer", "view_us": "µs to read it"})
+
+
+if __name__ == "__main__":
+    random.seed(20261101)  # the same users each time
+    asyncio.run(main())
