@@ -1,4 +1,4 @@
-"""What `primary.py` sends to its server: commands packed beforehand, over plain sockets, so that the sender is never the slower."""
+"""What `primary.py` sends: commands packed beforehand, over plain sockets, so that the sender is never the slower one."""
 
 from __future__ import annotations
 

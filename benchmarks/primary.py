@@ -4,10 +4,10 @@ to meet.
 
     python benchmarks/primary.py --server /usr/bin/redis-server
 
-Counted is the processor time that the server says it has used (`INFO cpu`), less what it uses while idle.  A check, a rotation and
-a lease come one at a time, which costs the server a turn of its loop for each, then ten and a hundred together.  A change is
-pushed to 0, 1, 2, 4 and 8 processes, each a guard of this package in a process of its own; each tells the processor time that
-it has used.  `flood` is a server that never has nothing to do.  Last, a snapshot while records change: the memory that the
+Counted is the processor time that the server says it has used (`INFO cpu`), less what it uses while idle.  A check, a
+rotation and a lease come one at a time, which costs the server a turn of its loop for each, then ten and a hundred together.
+A change is pushed to 0, 1, 2, 4 and 8 processes, each a guard of this package in a process of its own; each tells the
+processor time that it has used.  `flood` is a server that never has nothing to do.  Last, a snapshot while records change: the memory that the
 system copies meanwhile.
 """
 
@@ -140,7 +140,7 @@ class Fan:
                 for together in random.sample(TOGETHER, len(TOGETHER)):
                     by_batch[together].append(await self.heard_by(crowd[:1], together=together))
         rows = [{"name": f"change, {n} listening", "listeners": n} | medians(found) for n, found in by_number.items()]
-        merged = [{"name": f"{together} together", "together": together} | medians(found) for together, found in by_batch.items()]
+        merged = [{"name": f"{n} together", "together": n} | medians(found) for n, found in by_batch.items()]
         return rows, merged
 
     async def heard_by(self, crowd: Sequence[Ask], *, together: int) -> dict[str, float]:
