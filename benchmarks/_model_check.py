@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from _model import GB, slots_a_key
-from _model_points import PACE, SLOT_BYTES, Reports, of_command, of_hearing, of_push, of_saving, of_session, of_view
+from _model_points import HEARD, SLOT_BYTES, Reports, of_command, of_hearing, of_push, of_saving, of_session, of_view
 
 # Counted bytes: what is left is rounding, in the JSON and in the allocator.
 EXACT = 0.02
 # Processor time of one run on shared cores; twice as much would be another model.
 TIMED = 0.3
 COMMANDS = ("check", "rotation", "lease")
-FITTED = {"sizes": (10_000, 100_000), "listeners": (0, 1, 2), "views": (6, 60)}
+FITTED = {"sizes": (10_000, 100_000), "connections": (0, 4, 16), "views": (6, 60)}
 
 
 def checks(reports: Reports) -> list[dict[str, Any]]:
@@ -48,22 +48,22 @@ def floods(reports: Reports) -> Iterator[dict[str, Any]]:
     """A server that never rests does as many a second as its processor time for one says."""
     for row in reports["primary"]["flood"]:
         predicted = 1e6 / of_command(reports, row["name"]).of(row["together"])
-        yield _check(f"{row['name']}, as many as one primary can", "a second", predicted, row["a_second"], TIMED)
+        yield _check(f"{row['name']}, as many as a primary can", "a second", predicted, row["a_second"], TIMED)
 
 
 def pushes(reports: Reports) -> Iterator[dict[str, Any]]:
     for key, unit, bound in (("server_us", "µs of the server", TIMED), ("output_bytes", "bytes", EXACT)):
         for row in reports["primary"]["rows"]:
-            number = row.get("listeners", 0)
-            if number > max(FITTED["listeners"]):
+            number = row.get("connections", 0)
+            if number > max(FITTED["connections"]):
                 predicted = of_push(reports, key).total(number)
-                yield _check(f"a change that {number} listen to", unit, predicted, row[key], bound)
+                yield _check(f"a change that is pushed to {number}", unit, predicted, row[key], bound)
 
 
 def hearing(reports: Reports) -> Iterator[dict[str, Any]]:
     learnt, primary = of_hearing(reports), reports["primary"]
     for row in primary["merged"]:
-        if row["together"] not in {1, 100} or row["rate"] != PACE:
+        if row["rate"] not in HEARD:
             predicted = learnt.of(row["keys_a_message"])
             yield _check(f"a push, {row['name']}", "µs of a process", predicted, row["processor_us"], TIMED)
     row = max((row for row in primary["rows"] if "listeners" in row), key=lambda row: row["listeners"])

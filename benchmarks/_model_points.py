@@ -21,8 +21,8 @@ FILES = ("capacity", "memory", "primary", "throughput")
 Reports = Mapping[str, Mapping[str, Any]]
 # Pointers of eight bytes, in the table of keys and in that of expiries.
 SLOT_BYTES = 16
-# Changes a second at which a push's cost was learnt; the faster ones are left to the check.
-PACE = 1_000
+# Changes a second at which a push's cost was learnt; 0: as fast as they come.
+HEARD = (1_000, 0)
 
 
 def read_reports(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
@@ -63,15 +63,15 @@ def of_command(reports: Reports, operation: str) -> Line:
 
 
 def of_push(reports: Reports, key: str) -> Line:
-    """A change's cost to the server by listeners, from none, one and two; more are left to the check."""
-    rows = {row["listeners"]: row[key] for row in reports["primary"]["rows"] if "listeners" in row}
-    return line([(number, rows[number]) for number in (0, 1, 2)])
+    """A change's cost to the server by connections that track, from none, 4 and 16; more are left to the check."""
+    rows = {row["connections"]: row[key] for row in reports["primary"]["rows"] if "connections" in row}
+    return line([(number, rows[number]) for number in (0, 4, 16)])
 
 
 def of_hearing(reports: Reports) -> Line:
-    """A push's cost to a process, from messages of one key and of many; ten together are left to the check."""
-    rows = {row["together"]: row for row in reports["primary"]["merged"] if row["rate"] == PACE}
-    return shared_line([(rows[number]["keys_a_message"], rows[number]["processor_us"]) for number in (1, 100)])
+    """A push's cost to a process, from one key a message and as fast as they come; what lies between is left to the check."""
+    rows = {row["rate"]: row for row in reports["primary"]["merged"] if row["rate"] in HEARD}
+    return shared_line([(rows[rate]["keys_a_message"], rows[rate]["processor_us"]) for rate in HEARD])
 
 
 def of_session(reports: Reports) -> float:
@@ -135,8 +135,8 @@ SOURCES = {
     "check_us": ("µs of the server for a check", "primary.json, one at a time"),
     "script_us": ("µs of the server for a rotation", "primary.json, one at a time"),
     "lease_us": ("µs of the server for a lease", "primary.json, one at a time"),
-    "push_us": ("µs of the server for one push", "primary.json, none, one and two listening"),
-    "push_bytes": ("bytes of one push", "primary.json, none, one and two listening"),
+    "push_us": ("µs of the server for one push", "primary.json, none, 4 and 16 connections"),
+    "push_bytes": ("bytes of one push", "primary.json, none, 4 and 16 connections"),
     "save_seconds_a_gb": ("seconds of a snapshot of a GB", "primary.json"),
     "copied_bytes": ("bytes copied for a record that changes meanwhile", "primary.json, at the lower rate"),
     "guard_us": ("µs of a process that a known token adds to a request", "throughput.json, many users"),

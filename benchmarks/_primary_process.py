@@ -1,9 +1,9 @@
 """
-A process that listens for changes as any app process does, for `primary.py`; it reads commands and prints lines of JSON.
+A process that listens for changes, for `primary.py`; it reads commands and answers each with a line of JSON.
 
-    on       listen, and answer once the channel is trusted
-    off      close the channel
-    look     what this process has used and heard so far
+    listen URL    as any app process does: `on` answers once the channel is trusted, `off` closes it, `look` tells what this
+                  process has used and heard so far
+    drain URL     a number: so many connections that track, and throw away what they read
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from _capacity_process import Heard, cache_of, until_heard
-from _capacity_town import found
+from _capacity_town import found, packed
 from _common import bare_app
 
 from asgi_tokenguard import TokenGuardMiddleware
@@ -34,11 +34,10 @@ def counted() -> list[int]:
     return count
 
 
-async def main(url: str) -> None:
+async def listen(url: str) -> None:
     town = await found(url, 1)
     messages = counted()
-    lines = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    lines = await standard_input()
     app = TokenGuardMiddleware(bare_app, guard=town.guard())
     async with app.guard:
         heard = Heard(cache_of(app))
@@ -51,5 +50,30 @@ async def main(url: str) -> None:
             print(json.dumps({"used": used, "heard": heard.count, "messages": messages[0]}), flush=True)
 
 
+async def drain(url: str) -> None:
+    path = url.removeprefix("unix://")
+    lines = await standard_input()
+    open_ones: list[asyncio.Transport] = []
+    while line := await lines.readline():
+        for transport in open_ones:
+            transport.close()
+        open_ones = [await tracking(path) for _ in range(int(line))]
+        await asyncio.sleep(0.1)  # what they are told first is not a push
+        print("{}", flush=True)
+
+
+async def tracking(path: str) -> asyncio.Transport:
+    transport, _ = await asyncio.get_running_loop().create_unix_connection(asyncio.Protocol, path)
+    transport.write(packed(b"HELLO", b"3") + packed(b"CLIENT", b"TRACKING", b"ON", b"BCAST", b"PREFIX", b"tg:s:"))
+    return transport
+
+
+async def standard_input() -> asyncio.StreamReader:
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    return lines
+
+
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    _, work, url = sys.argv
+    asyncio.run({"listen": listen, "drain": drain}[work](url))

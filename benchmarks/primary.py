@@ -6,9 +6,9 @@ to meet.
 
 Counted is the processor time that the server says it has used (`INFO cpu`), less what it uses while idle.  A check, a
 rotation and a lease come one at a time, which costs the server a turn of its loop for each, then ten and a hundred together.
-A change is pushed to 0, 1, 2, 4 and 8 processes, each a guard of this package in a process of its own; each tells the
-processor time that it has used.  `flood` is a server that never has nothing to do.  Last, a snapshot while records change:
-the memory that the system copies meanwhile.
+A change is pushed to connections that only read, which is what the server pays for, and to processes that each have a
+guard of this package, which tell the processor time that they have used.  `flood` is a server that never has nothing to
+do.  Last, a snapshot while records change: the memory that the system copies meanwhile.
 """
 
 from __future__ import annotations
@@ -35,19 +35,23 @@ from redis.asyncio import Redis
 from asgi_tokenguard.store.topology import view_of
 
 TOGETHER = (1, 10, 100)
-LISTENERS, QUICK_LISTENERS = (0, 1, 2, 4, 8), (0, 1, 2)
+# Connections that only read, all in one process: what they cost the server, not what they cost the cores that it shares.
+CONNECTIONS, QUICK_CONNECTIONS = (0, 4, 16, 64), (0, 4, 16)
+PROCESSES, QUICK_PROCESSES = (1, 2, 4), (1, 2)
 USERS, QUICK_USERS = 1_000_000, 3_000
-# Changes a second: few enough that eight listeners and the server leave two cores idle, else waking somebody costs nothing.
-FAN_RATE, RATE, FAST = 250, 1_000, 4_000
-SAVE_RATES = (0, 1_000, 4_000)
+# Changes a second, and how many together: one a message at two paces, ten a message as often as the slower, and all at once.
+RATE, PACES, SAVE_RATES = 1_000, ((1, 1_000), (1, 4_000), (10, 10_000), (1_000, 0)), (0, 1_000, 4_000)
+# How often the commands are sent where nothing paces them: enough to be measured.
 AS_FAST = 20
+# Together from each of four connections: with fewer the sender would be the slower one.
+FLOOD = 50
 VIEWS = (6, 60, 200)
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="rounds, each with every row (default: %(default)s)")
-    parser.add_argument("--requests", type=int, default=1_000, help="commands of a row in a round (default: %(default)s)")
+    parser.add_argument("--requests", type=int, default=2_000, help="commands of a row in a round (default: %(default)s)")
     add_common(parser)
     asked = parser.parse_args()
     if asked.quick:
@@ -62,12 +66,19 @@ async def main() -> None:
         await stack.enter_async_context(desk.rotator)
         commands = Commands(desk, asked.requests, asked.rounds)
         rows, flooded = await commands.measured()
-        fan = Fan(town, client, asked.requests, asked.rounds, QUICK_LISTENERS if asked.quick else LISTENERS)
-        pushed, merged = await fan.measured()
+        fan = Fan(town, client, asked.requests, asked.rounds)
+        pushed = await fan.pushed(QUICK_CONNECTIONS if asked.quick else CONNECTIONS)
+        merged, heard = await fan.heard(QUICK_PROCESSES if asked.quick else PROCESSES)
         saves = [await saved(town, client, rate) for rate in SAVE_RATES]
         setting = facts(await server_name(client)) | {"allocator": (await client.info("memory"))["mem_allocator"]}
     report = {"benchmark": "primary", **setting, "rounds": asked.rounds, "requests": asked.requests, "sessions": town.size}
-    report |= {"rows": rows + pushed, "flood": flooded, "merged": merged, "saves": saves, "views": [viewed(n) for n in VIEWS]}
+    report |= {
+        "rows": rows + pushed + heard,
+        "flood": flooded,
+        "merged": merged,
+        "saves": saves,
+        "views": [viewed(n) for n in VIEWS],
+    }
     tables(report)
     write(report, asked.json)
 
@@ -100,19 +111,20 @@ class Commands:
         }
         order = [(name, together) for name in packed for together in TOGETHER]
         times: dict[tuple[str, int], list[float]] = {each: [] for each in order}
-        floods: dict[str, list[float]] = {name: [] for name in packed}
+        busy = {"check": packed["check"] * AS_FAST, "rotation": packed["rotation"]}
+        floods: dict[str, list[float]] = {name: [] for name in busy}
         for _ in range(self.rounds):
             for name, together in random.sample(order, len(order)):
                 times[name, together].append(await self.one(packed[name], together))
-            for name, commands in packed.items():
-                floods[name].append(await asyncio.to_thread(flood, self.town, commands, together=10))
+            for name, commands in busy.items():
+                floods[name].append(await asyncio.to_thread(flood, self.town, commands, together=FLOOD))
                 await self.town.restore(self.client, self.numbers)
         rows = [
             {"name": f"{name}, {'one at a time' if together == 1 else f'{together} together'}", "together": together}
             | {"operation": name, "server_us": round(median(found), 2)}
             for (name, together), found in times.items()
         ]
-        return rows, [{"name": name, "together": 10, "a_second": round(median(found))} for name, found in floods.items()]
+        return rows, [{"name": name, "together": FLOOD, "a_second": round(median(found))} for name, found in floods.items()]
 
     async def one(self, commands: Sequence[bytes], together: int) -> float:
         """Microseconds that the server works for one of *commands*."""
@@ -126,33 +138,41 @@ class Commands:
 class Fan:
     """What a change costs the server and each process that listens."""
 
-    def __init__(self, town: Town, client: Any, count: int, rounds: int, listeners: Sequence[int]) -> None:
-        self.town, self.client = town, client
-        self.rounds, self.listeners = rounds, listeners
+    def __init__(self, town: Town, client: Any, count: int, rounds: int) -> None:
+        self.town, self.client, self.rounds = town, client, rounds
         self.commands = changes(town, shuffled(1, min(count, town.size - 1)))
 
-    async def measured(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        by_number: dict[int, list[dict[str, float]]] = {number: [] for number in self.listeners}
-        paces = [*((together, RATE) for together in TOGETHER), (1, FAST), (1_000, 0)]
-        by_pace: dict[tuple[int, int], list[dict[str, float]]] = {pace: [] for pace in paces}
-        async with contextlib.AsyncExitStack() as stack:
-            crowd = [await stack.enter_async_context(listener(self.town)) for _ in range(max(self.listeners))]
+    async def pushed(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """What pushes cost the server, by the connections that track."""
+        found: dict[int, list[dict[str, float]]] = {number: [] for number in numbers}
+        async with listener(self.town, "drain") as ask:
             for _ in range(self.rounds):
-                for number in random.sample(self.listeners, len(self.listeners)):
-                    by_number[number].append(await self.heard_by(crowd[:number], together=1, rate=FAN_RATE))
-                for together, rate in random.sample(paces, len(paces)):
-                    by_pace[together, rate].append(await self.heard_by(crowd[:1], together=together, rate=rate))
-        rows = [{"name": f"change, {n} listening", "listeners": n} | medians(found) for n, found in by_number.items()]
+                for number in random.sample(numbers, len(numbers)):
+                    await ask(str(number))
+                    found[number].append(await self.told([], together=1, rate=RATE))
+        return [{"name": f"change, {n} connections", "connections": n} | medians(each) for n, each in found.items()]
+
+    async def heard(self, numbers: Sequence[int]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """What pushes cost a process, by their pace and by the processes that listen."""
+        by_pace: dict[tuple[int, int], list[dict[str, float]]] = {pace: [] for pace in PACES}
+        by_number: dict[int, list[dict[str, float]]] = {number: [] for number in numbers}
+        async with contextlib.AsyncExitStack() as stack:
+            crowd = [await stack.enter_async_context(listener(self.town, "listen")) for _ in range(max(numbers))]
+            for _ in range(self.rounds):
+                for number in random.sample(numbers, len(numbers)):
+                    by_number[number].append(await self.told(crowd[:number], together=1, rate=RATE))
+                for together, rate in random.sample(PACES, len(PACES)):
+                    by_pace[together, rate].append(await self.told(crowd[:1], together=together, rate=rate))
         merged = [
             {"name": f"{together:,} together, {f'{rate:,} a second' if rate else 'as fast as they come'}"}
             | {"together": together, "rate": rate}
             | medians(found)
             for (together, rate), found in by_pace.items()
         ]
-        return rows, merged
+        return merged, [{"name": f"change, {n} listening", "listeners": n} | medians(each) for n, each in by_number.items()]
 
-    async def heard_by(self, crowd: Sequence[Ask], *, together: int, rate: int) -> dict[str, float]:
-        commands = self.commands if rate else self.commands * AS_FAST
+    async def told(self, crowd: Sequence[Ask], *, together: int, rate: int) -> dict[str, float]:
+        commands = self.commands * (max(1, rate // RATE) if rate else AS_FAST)
         for ask in crowd:
             await ask("on")
         idle = await self.window(crowd, lambda: time.sleep(1))
@@ -191,10 +211,10 @@ Ask = Callable[[str], Any]
 
 
 @contextlib.asynccontextmanager
-async def listener(town: Town) -> AsyncIterator[Ask]:
+async def listener(town: Town, work: str) -> AsyncIterator[Ask]:
     script = str(Path(__file__).with_name("_primary_process.py"))
     running = await asyncio.create_subprocess_exec(
-        sys.executable, script, town.url, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        sys.executable, script, work, town.url, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     if running.stdin is None or running.stdout is None:
         raise RuntimeError("there are no pipes")

@@ -1,4 +1,4 @@
-"""The sizing model of `benchmarks/capacity.py --model`: its arithmetic, its check, and that the page for operators is its output."""
+"""The sizing model of `benchmarks/capacity.py --model`: its arithmetic, its check, and the page that shows what it says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 from support.server import RedisServer
@@ -24,7 +24,8 @@ FOLDER = ROOT / "docs" / "benchmarks"
 PAGE = ROOT / "docs" / "topics" / "scale.md"
 sys.path.append(str(ROOT / "benchmarks"))
 
-from _model import Plan, cell_of, session_bytes, size, slots_a_key, split  # noqa: E402 (scripts, not a package)
+from _capacity_town import packed  # noqa: E402 (scripts, not a package)
+from _model import Plan, cell_of, session_bytes, size, slots_a_key, split  # noqa: E402
 from _model_points import costs_of, line, read_reports, shared_line  # noqa: E402
 
 COSTS = costs_of(read_reports())
@@ -39,6 +40,7 @@ PLANS = st.builds(
 )
 
 
+@settings(deadline=None, database=None)
 @given(plan=PLANS)
 def test_twice_the_sessions_are_twice_the_data_and_the_rates(plan):
     one, two = size(plan, COSTS), size(replace(plan, sessions=plan.sessions * 2), COSTS)
@@ -46,6 +48,7 @@ def test_twice_the_sessions_are_twice_the_data_and_the_rates(plan):
         assert getattr(two, key) == pytest.approx(2 * getattr(one, key))
 
 
+@settings(deadline=None, database=None)
 @given(plan=PLANS)
 def test_twice_the_processes_are_twice_the_pushes_and_each_hears_as_many(plan):
     one, two = size(plan, COSTS), size(replace(plan, processes=plan.processes * 2), COSTS)
@@ -54,16 +57,20 @@ def test_twice_the_processes_are_twice_the_pushes_and_each_hears_as_many(plan):
     assert 2 * one.connections == two.connections
 
 
+@settings(deadline=None, database=None)
 @given(plan=PLANS, more=st.floats(1, 100))
 def test_more_never_needs_fewer_primaries(plan, more):
     def primaries(of):
         return size(of, COSTS).primaries
 
     assert primaries(plan) <= primaries(replace(plan, sessions=plan.sessions * more))
-    assert primaries(plan) <= primaries(replace(plan, processes=plan.processes * more))
     assert primaries(plan) >= primaries(replace(plan, primary_gb=plan.primary_gb * more))
+    # Among more processes there may be room for tokens that fewer have to ask about, which is another matter.
+    plan = replace(plan, requests=0)
+    assert primaries(plan) <= primaries(replace(plan, processes=plan.processes * more))
 
 
+@settings(deadline=None, database=None)
 @given(plan=PLANS, more=st.floats(1, 100))
 def test_what_needs_more_of_a_process_needs_more_processes(plan, more):
     plan = replace(plan, processes=0)
@@ -72,6 +79,7 @@ def test_what_needs_more_of_a_process_needs_more_processes(plan, more):
     assert found.processes * plan.busy >= found.requests * plan.handler / 1e6
 
 
+@settings(deadline=None, database=None)
 @given(plan=PLANS)
 def test_cells_share_the_users_and_nobody_elses_changes(plan):
     whole, cell = size(plan, COSTS), size(cell_of(plan, 4), COSTS)
@@ -80,6 +88,7 @@ def test_cells_share_the_users_and_nobody_elses_changes(plan):
     assert cell.pushes <= whole.pushes / 16 * 1.01 + cell.changes
 
 
+@settings(deadline=None, database=None)
 @given(plan=PLANS)
 def test_a_split_is_within_the_limits_and_one_cell_less_is_not(plan):
     plan = replace(plan, processes=0, sessions=min(plan.sessions, 1e8), active=min(plan.active, 0.1))
@@ -89,6 +98,7 @@ def test_a_split_is_within_the_limits_and_one_cell_less_is_not(plan):
         assert not size(cell_of(plan, cells - 1), COSTS).fits(plan)
 
 
+@settings(deadline=None, database=None)
 @given(plan=PLANS)
 def test_who_keeps_no_tokens_asks_each_time_and_hears_nothing(plan):
     found = size(replace(plan, cache=0), COSTS)
@@ -97,6 +107,7 @@ def test_who_keeps_no_tokens_asks_each_time_and_hears_nothing(plan):
     assert found.checks >= size(plan, COSTS).checks
 
 
+@settings(deadline=None, database=None)
 @given(plan=PLANS)
 def test_no_process_is_told_to_know_more_tokens_than_its_cache_holds(plan):
     found = size(plan, COSTS)
@@ -113,6 +124,7 @@ def test_a_table_has_the_next_power_of_two_of_slots():
     assert [1, 4 / 3, 1, 8 / 5] == [slots_a_key(keys) for keys in (2, 3, 4, 5)]
 
 
+@settings(deadline=None, database=None)
 @given(fixed=st.floats(0, 1000), each=st.floats(0, 1000))
 def test_a_line_is_found_again(fixed, each):
     found = line([(number, fixed + each * number) for number in (1, 2, 7)])
@@ -196,14 +208,14 @@ async def test_each_change_is_pushed_to_every_process_that_listens_and_takes_66_
                 await channel.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "tg:s:")
                 await channel.read_response()
             before = (await client.info("stats"))["total_net_output_bytes"]
-            for at in range(20):
+            for at in range(100):
                 await client.hset(f"tg:s:{{{at:027}}}", "~", str(number))
             sent[number] = (await client.info("stats"))["total_net_output_bytes"] - before
             for channel, owner in zip(channels, listening, strict=True):
                 await channel.disconnect()
                 await owner.aclose()
-    each = (sent[1] - sent[0]) / 20
-    assert 66 == each == (sent[4] - sent[0]) / 80
+    # `INFO` itself is answered with some bytes more or less.
+    assert 66 == pytest.approx((sent[1] - sent[0]) / 100, abs=1) == pytest.approx((sent[4] - sent[0]) / 400, abs=1)
     assert COSTS.push_bytes == pytest.approx(66, abs=0.5)
 
 
@@ -237,6 +249,24 @@ async def test_the_changes_that_the_model_counts_are_those_that_are_pushed(own):
         assert 1 == await guard.revoke_all("user-1")
         assert 1 == await count()
         await channel.disconnect()
+
+
+async def test_a_listener_that_hangs_is_cut_off_by_the_limit_of_normal_clients(own):
+    """The page tells operators to set that one: `pubsub` does not hold for it, and by default nothing does."""
+    async with Redis.from_url(own.url, protocol=3) as hanging, Redis.from_url(own.url) as client:
+        reader, writer = await asyncio.open_unix_connection(str(own.socket))
+        for kind, is_cut_off in {"pubsub": False, "normal": True}.items():
+            await client.config_set("client-output-buffer-limit", f"{kind} 100kb 0 0")
+            channel = await hanging.connection_pool.get_connection()
+            await channel.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "tg:s:")
+            await channel.read_response()
+            for _ in range(40):  # several times what the sockets between them hold
+                writer.write(b"".join(packed(b"HSET", b"tg:s:%027d" % at, b"~", b"") for at in range(1_000)))
+                await reader.readexactly(1_000 * len(b":1\r\n"))
+            listening = [each for each in await client.client_list() if "t" in each["flags"]]
+            assert is_cut_off == (listening == [])
+            await channel.disconnect()
+        writer.close()
 
 
 @pytest.mark.thorough
