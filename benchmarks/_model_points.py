@@ -21,8 +21,6 @@ FILES = ("capacity", "memory", "primary", "throughput")
 Reports = Mapping[str, Mapping[str, Any]]
 # Pointers of eight bytes, in the table of keys and in that of expiries.
 SLOT_BYTES = 16
-# Changes a second at which a push's cost was learnt; 0: as fast as they come.
-HEARD = (1_000, 0)
 
 
 def read_reports(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
@@ -63,15 +61,20 @@ def of_command(reports: Reports, operation: str) -> Line:
 
 
 def of_push(reports: Reports, key: str) -> Line:
-    """A change's cost to the server by connections that track, from none, 4 and 16; more are left to the check."""
+    """A change's cost to the server by connections that track, from 4 and 16; more are left to the check."""
     rows = {row["connections"]: row[key] for row in reports["primary"]["rows"] if "connections" in row}
-    return line([(number, rows[number]) for number in (0, 4, 16)])
+    return line([(number, rows[number]) for number in (4, 16)])
 
 
 def of_hearing(reports: Reports) -> Line:
-    """A push's cost to a process, from one key a message and as fast as they come; what lies between is left to the check."""
-    rows = {row["rate"]: row for row in reports["primary"]["merged"] if row["rate"] in HEARD}
-    return shared_line([(rows[rate]["keys_a_message"], rows[rate]["processor_us"]) for rate in HEARD])
+    """A push's cost to a process that sleeps, from one key a message and all at once; ten a message are left to the check."""
+    rows = {row["together"]: row for row in reports["primary"]["merged"] if not row["busy"]}
+    return shared_line([(rows[number]["keys_a_message"], rows[number]["processor_us"]) for number in (1, 1_000)])
+
+
+def of_hearing_at_work(reports: Reports) -> float:
+    """A push's cost to a process that is half busy, one key a message; twice as many pushes are left to the check."""
+    return min((row["rate"], row["processor_us"]) for row in reports["primary"]["merged"] if row["busy"])[1]
 
 
 def of_session(reports: Reports) -> float:
@@ -119,7 +122,7 @@ def costs_of(reports: Reports) -> Costs:
         guard_us=guarded["processor_us"] - unguarded["processor_us"],
         cold_us=largest["request_us"],
         rotating_us=largest["rotating_request_us"],
-        heard_us=of_hearing(reports).of(1),
+        heard_us=of_hearing_at_work(reports),
         idle_us=one_listening["idle_us_a_second"],
         view_us=of_view(reports).each,
     )
@@ -135,14 +138,14 @@ SOURCES = {
     "check_us": ("µs of the server for a check", "primary.json, one at a time"),
     "script_us": ("µs of the server for a rotation", "primary.json, one at a time"),
     "lease_us": ("µs of the server for a lease", "primary.json, one at a time"),
-    "push_us": ("µs of the server for one push", "primary.json, none, 4 and 16 connections"),
-    "push_bytes": ("bytes of one push", "primary.json, none, 4 and 16 connections"),
+    "push_us": ("µs of the server for one push", "primary.json, 4 and 16 connections"),
+    "push_bytes": ("bytes of one push", "primary.json, 4 and 16 connections"),
     "save_seconds_a_gb": ("seconds of a snapshot of a GB", "primary.json"),
     "copied_bytes": ("bytes copied for a record that changes meanwhile", "primary.json, at the lower rate"),
     "guard_us": ("µs of a process that a known token adds to a request", "throughput.json, many users"),
     "cold_us": ("µs that an unknown one adds, waiting included", "capacity.json, a million sessions"),
     "rotating_us": ("µs that a rotating one adds, waiting included", "capacity.json, a million sessions"),
-    "heard_us": ("µs of a process for one push", "primary.json, one key a message"),
+    "heard_us": ("µs of a process for one push", "primary.json, a half busy process"),
     "idle_us": ("µs a second of a process for an idle channel, with its leases", "primary.json"),
     "view_us": ("µs more for each node of a cluster, a lease", "primary.json, 6 and 60 nodes"),
 }

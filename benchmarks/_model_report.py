@@ -15,11 +15,19 @@ from _tables import COLUMNS as OF_BENCHMARKS
 
 SIZES = (1_000_000, 100_000_000, 1_000_000_000)
 # Where the balancer sends a session's requests: to one process, to a few, to any; and to any, where nobody keeps tokens.
+# Shares of a process that its channel may take: the default, and what somebody may find worth it.
+SHARES = (0.05, 0.1, 0.2)
 ROUTES: dict[str, dict[str, Any]] = {
     "one": {"reach": 1},
     "four": {"reach": 4},
     "any": {"reach": 0},
     "any, `cache=False`": {"reach": 0, "cache": 0},
+}
+HEADINGS = {
+    "whole": "In one piece",
+    "cells": "Split",
+    "limits": "By what is given to the channel",
+    "routing": "By where requests go",
 }
 FACTS = ("python", "machine", "server", "asgi-tokenguard", "redis", "pyjwt", "starlette")
 # What a table shows of a sizing, and how.
@@ -36,6 +44,13 @@ WHOLE = {
     "leases": "leases, of a primary",
     "connections": "connections to one",
     "fits": "within limits",
+}
+LIMITS = {
+    "limit": "its channel, of a process",
+    "most": "changes/s",
+    "cell_sessions": "sessions of a cell",
+    "processes": "its app processes",
+    "cells": "cells",
 }
 CELLS = {
     "sessions": "sessions",
@@ -57,6 +72,7 @@ ROUTING = {
     "tokens": "tokens a process knows",
     "processes": "app processes",
     "primaries": "primaries",
+    "fits": "within limits",
 }
 POINTS = {"text": "", "value": "measured", "source": "from"}
 
@@ -80,12 +96,10 @@ def plans_of(asked: argparse.Namespace) -> list[Plan]:
 
 def model(asked: argparse.Namespace) -> None:
     report = report_of(read_reports(), plans_of(asked))
-    for name, heading in {"whole": "In one piece", "cells": "Split", "routing": "By where requests go"}.items():
+    for name, heading in HEADINGS.items():
         print(f"{heading}\n")
         show(report[name], COLUMNS[name])
         print()
-    changes = round(report["most_changes"])
-    print(f"pushes take more than {cell_of_share(asked.limit)} of every process from {changes:,} changes a second on\n")
     show(report["points"], POINTS)
     print()
     show(report["rows"], OF_BENCHMARKS["model"])
@@ -108,11 +122,11 @@ def report_of(reports: Reports, plans: Sequence[Plan]) -> dict[str, Any]:
         "points": [
             {"text": text, "value": round(getattr(costs, key), 2), "source": source} for key, (text, source) in SOURCES.items()
         ],
-        "most_changes": most_changes(first, costs),
+        "limits": [limited(replace(middle, limit=share), costs) for share in SHARES],
         "whole": [whole(plan, costs) for plan in plans],
         "cells": [celled(plan, costs) for plan in plans],
         "routing_sessions": middle.sessions,
-        "routing": [shown(size(replace(middle, **route), costs)) | {"reach": name} for name, route in ROUTES.items()],
+        "routing": [whole(replace(middle, **route), costs) | {"reach": name} for name, route in ROUTES.items()],
         "rows": checks(reports),
     }
 
@@ -126,6 +140,12 @@ def celled(plan: Plan, costs: Costs) -> dict[str, Any]:
     cells, found = split(plan, costs)
     row = shown(found) | {"cells": count(cells), "cell_sessions": count(found.sessions), "sessions": count(plan.sessions)}
     return row | {"pushes": count(found.pushes / found.primaries)}
+
+
+def limited(plan: Plan, costs: Costs) -> dict[str, Any]:
+    cells, found = split(plan, costs)
+    row = {"limit": cell_of_share(plan.limit), "most": count(most_changes(plan, costs)), "cells": count(cells)}
+    return row | {"cell_sessions": count(found.sessions), "processes": count(found.processes)}
 
 
 def shown(found: Sizing) -> dict[str, Any]:
@@ -150,7 +170,7 @@ def cell_of_share(share: float) -> str:
     return f"{share * 100:.2g} %" if share < 0.1 else f"{share * 100:.0f} %"
 
 
-COLUMNS = {"whole": WHOLE, "cells": CELLS, "routing": ROUTING, "points": POINTS}
+COLUMNS = {"whole": WHOLE, "cells": CELLS, "limits": LIMITS, "routing": ROUTING, "points": POINTS}
 
 
 def pieces(report: Mapping[str, Any]) -> dict[str, str]:
@@ -162,7 +182,7 @@ def pieces(report: Mapping[str, Any]) -> dict[str, str]:
         "routing": markdown(report["routing"], ROUTING),
         "points": markdown(report["points"], POINTS),
         "assumptions": markdown(assumptions, {"flag": "", "text": "", "value": "default"}),
-        "limit": f"\n**{round(report['most_changes'], -1):,.0f} changes a second** under one namespace.\n\n",
+        "limits": markdown(report["limits"], LIMITS),
     }
 
 

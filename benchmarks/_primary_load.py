@@ -18,6 +18,8 @@ from asgi_tokenguard.store.keyspace import session_key
 
 PATIENCE = 30.0
 AT_ONCE = 4
+# How often the commands are sent where nothing paces them: enough to be measured.
+AS_FAST = 20
 # A reply is read in pieces of at most this, more than any batch here is answered with.
 PIECE = 2**20
 

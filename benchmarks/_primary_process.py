@@ -1,8 +1,8 @@
 """
 A process that listens for changes, for `primary.py`; it reads commands and answers each with a line of JSON.
 
-    listen URL    as any app process does: `on` answers once the channel is trusted, `off` closes it, `look` tells what this
-                  process has used and heard so far
+    listen URL    as any app process does: `on` answers once the channel is trusted, `busy` has it serve requests half of the
+                  time, `off` ends both, `look` tells what this process has used and heard so far
     drain URL     a number: so many connections that track, and throw away what they read
 """
 
@@ -14,9 +14,9 @@ import sys
 import time
 from typing import Any
 
-from _capacity_process import Heard, cache_of, until_heard
+from _capacity_process import QUIET, Heard, cache_of, headers_of, served, until_heard
 from _capacity_town import found, packed
-from _common import bare_app
+from _common import bare_app, scope_of
 
 from asgi_tokenguard import TokenGuardMiddleware
 from asgi_tokenguard.store.tracking import Channel
@@ -34,6 +34,20 @@ def counted() -> list[int]:
     return count
 
 
+# Known tokens take some 10 µs each: so many take half of every two milliseconds.
+AT_WORK, TICK = 100, 0.002
+
+
+async def requests(app: TokenGuardMiddleware, scope: dict[str, Any]) -> None:
+    """As much work in every tick, however much is heard meanwhile."""
+    due = time.perf_counter()
+    while True:
+        for _ in range(AT_WORK):
+            await served(app, scope)
+        due += TICK
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+
+
 async def listen(url: str) -> None:
     town = await found(url, 1)
     messages = counted()
@@ -41,10 +55,17 @@ async def listen(url: str) -> None:
     app = TokenGuardMiddleware(bare_app, guard=town.guard())
     async with app.guard:
         heard = Heard(cache_of(app))
+        working: asyncio.Task[None] | None = None
         while line := await lines.readline():
             if line.strip() == b"on":
                 await until_heard(town, app)
+            elif line.strip() == b"busy":
+                working = asyncio.create_task(requests(app, scope_of(headers_of(town, app, QUIET))))
             elif line.strip() == b"off":
+                if working is not None:
+                    working.cancel()
+                    await asyncio.wait([working])
+                    working = None
                 await app.guard.engine.liveness._caches.aclose()
             used = time.process_time()
             print(json.dumps({"used": used, "heard": heard.count, "messages": messages[0]}), flush=True)

@@ -62,7 +62,8 @@ COLUMNS = {
         "predicted": "the model",
         "measured": "measured",
         "error_percent": "error, %",
-        "bound_percent": "bound, %",
+        "low_percent": "from",
+        "high_percent": "to, %",
     },
 }
 

@@ -16,20 +16,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import random
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 from _capacity_desk import Desk
 from _capacity_town import Town, found
 from _common import add_common, facts, real_server, server_name, show, write
-from _primary_load import changes, checks, flood, leases, records, rotations, send, shuffled
+from _primary_fan import Fan, used_by
+from _primary_load import AS_FAST, checks, flood, leases, records, rotations, send, shuffled
 from redis.asyncio import Redis
 
 from asgi_tokenguard.store.topology import view_of
@@ -39,10 +36,7 @@ TOGETHER = (1, 10, 100)
 CONNECTIONS, QUICK_CONNECTIONS = (0, 4, 16, 64), (0, 4, 16)
 PROCESSES, QUICK_PROCESSES = (1, 2, 4), (1, 2)
 USERS, QUICK_USERS = 1_000_000, 3_000
-# Changes a second, and how many together: one a message at two paces, ten a message as often as the slower, and all at once.
-RATE, PACES, SAVE_RATES = 1_000, ((1, 1_000), (1, 4_000), (10, 10_000), (1_000, 0)), (0, 1_000, 4_000)
-# How often the commands are sent where nothing paces them: enough to be measured.
-AS_FAST = 20
+SAVE_RATES = (0, 1_000, 4_000)
 # Together from each of four connections: with fewer the sender would be the slower one.
 FLOOD = 50
 VIEWS = (6, 60, 200)
@@ -81,16 +75,6 @@ async def main() -> None:
     }
     tables(report)
     write(report, asked.json)
-
-
-async def used_by(client: Any) -> float:
-    """Seconds of processor that the server has used."""
-    said = await client.info("cpu")
-    return float(said["used_cpu_user"] + said["used_cpu_sys"])
-
-
-async def output_of(client: Any) -> int:
-    return int((await client.info("stats"))["total_net_output_bytes"])
 
 
 class Commands:
@@ -135,107 +119,6 @@ class Commands:
         return used * 1e6 / len(commands)
 
 
-class Fan:
-    """What a change costs the server and each process that listens."""
-
-    def __init__(self, town: Town, client: Any, count: int, rounds: int) -> None:
-        self.town, self.client, self.rounds = town, client, rounds
-        self.commands = changes(town, shuffled(1, min(count, town.size - 1)))
-
-    async def pushed(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        """What pushes cost the server, by the connections that track."""
-        found: dict[int, list[dict[str, float]]] = {number: [] for number in numbers}
-        async with listener(self.town, "drain") as ask:
-            for _ in range(self.rounds):
-                for number in random.sample(numbers, len(numbers)):
-                    await ask(str(number))
-                    found[number].append(await self.told([], together=1, rate=RATE))
-        return [{"name": f"change, {n} connections", "connections": n} | medians(each) for n, each in found.items()]
-
-    async def heard(self, numbers: Sequence[int]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """What pushes cost a process, by their pace and by the processes that listen."""
-        by_pace: dict[tuple[int, int], list[dict[str, float]]] = {pace: [] for pace in PACES}
-        by_number: dict[int, list[dict[str, float]]] = {number: [] for number in numbers}
-        async with contextlib.AsyncExitStack() as stack:
-            crowd = [await stack.enter_async_context(listener(self.town, "listen")) for _ in range(max(numbers))]
-            for _ in range(self.rounds):
-                for number in random.sample(numbers, len(numbers)):
-                    by_number[number].append(await self.told(crowd[:number], together=1, rate=RATE))
-                for together, rate in random.sample(PACES, len(PACES)):
-                    by_pace[together, rate].append(await self.told(crowd[:1], together=together, rate=rate))
-        merged = [
-            {"name": f"{together:,} together, {f'{rate:,} a second' if rate else 'as fast as they come'}"}
-            | {"together": together, "rate": rate}
-            | medians(found)
-            for (together, rate), found in by_pace.items()
-        ]
-        return merged, [{"name": f"change, {n} listening", "listeners": n} | medians(each) for n, each in by_number.items()]
-
-    async def told(self, crowd: Sequence[Ask], *, together: int, rate: int) -> dict[str, float]:
-        commands = self.commands * (max(1, rate // RATE) if rate else AS_FAST)
-        for ask in crowd:
-            await ask("on")
-        idle = await self.window(crowd, lambda: time.sleep(1))
-        busy = await self.window(crowd, lambda: send(self.town, commands, together=together, rate=rate))
-        for ask in crowd:
-            await ask("off")
-        count = len(commands)
-        passed = busy["seconds"] / idle["seconds"]
-        found = {"server_us": (busy["used"] - idle["used"] * passed) * 1e6 / count}
-        found["output_bytes"] = (busy["output"] - idle["output"] * passed) / count
-        if crowd:
-            # As fast as they come, a key may change twice in one turn of the server's loop, which is told once.
-            if rate and busy["heard"] != count * len(crowd):
-                raise RuntimeError(f"{busy['heard']} pushes were heard, {count * len(crowd)} were sent")
-            found["processor_us"] = (busy["using"] - idle["using"] * passed) * 1e6 / busy["heard"]
-            found["keys_a_message"] = busy["heard"] / busy["messages"]
-            found["idle_us_a_second"] = idle["using"] * 1e6 / idle["seconds"] / len(crowd)
-        return found
-
-    async def window(self, crowd: Sequence[Ask], work: Callable[[], object]) -> dict[str, float]:
-        """What everybody uses while *work* runs, and the moment after."""
-        before = await self.state(crowd)
-        await asyncio.to_thread(work)
-        await asyncio.sleep(0.2)
-        after = await self.state(crowd)
-        return {key: after[key] - before[key] for key in after}
-
-    async def state(self, crowd: Sequence[Ask]) -> dict[str, float]:
-        said = [await ask("look") for ask in crowd]
-        found = {"seconds": time.perf_counter(), "used": await used_by(self.client), "output": await output_of(self.client)}
-        found["using"] = sum(each["used"] for each in said)
-        return found | {key: sum(each[key] for each in said) for key in ("heard", "messages")}
-
-
-Ask = Callable[[str], Any]
-
-
-@contextlib.asynccontextmanager
-async def listener(town: Town, work: str) -> AsyncIterator[Ask]:
-    script = str(Path(__file__).with_name("_primary_process.py"))
-    running = await asyncio.create_subprocess_exec(
-        sys.executable, script, work, town.url, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    if running.stdin is None or running.stdout is None:
-        raise RuntimeError("there are no pipes")
-    to, said = running.stdin, running.stdout
-
-    async def ask(word: str) -> dict[str, float]:
-        to.write(f"{word}\n".encode())
-        found: dict[str, float] = json.loads(await said.readline())
-        return found
-
-    try:
-        yield ask
-    finally:
-        to.close()
-        await running.wait()
-
-
-def medians(found: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {key: round(median(each[key] for each in found), 2) for key in found[0]}
-
-
 async def saved(town: Town, client: Any, rate: int) -> dict[str, Any]:
     """What a snapshot takes while *rate* records a second are written."""
     await client.bgsave()
@@ -267,7 +150,7 @@ def viewed(nodes: int) -> dict[str, Any]:
         for at in range(nodes)
     ]
     text, times = "\n".join(lines), []
-    for _ in range(200):
+    for _ in range(2_000):
         began = time.perf_counter_ns()
         view_of(text)
         times.append((time.perf_counter_ns() - began) / 1000)
