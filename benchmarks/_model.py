@@ -58,7 +58,10 @@ class Plan:
     replicas: int = _told(1, "replicas of each primary")
     primary_gb: float = _told(16, "GB of data that one primary may hold")
     spare: float = _told(0.2, "memory on top, for fragmentation, buffers and tables that grow")
-    cache: int = _told(1, "1: tokens are kept in memory; 0: every request asks Redis (`cache=False`), and nobody listens")
+    cache: int = _told(
+        1,
+        "1: tokens are kept in memory; 0: every request asks Redis (`cache=False`), and nobody listens, there being no streams",
+    )
     staleness: float = _told(STALENESS, "seconds of the option `staleness`")
     clients: int = _told(10_000, "connections that a primary takes (`maxclients`)")
     limit: float = _told(0.05, "share of a process that its channel may take, and of a primary that leases may")

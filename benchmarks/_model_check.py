@@ -37,7 +37,7 @@ def checks(reports: Reports) -> list[dict[str, Any]]:
 def _check(name: str, unit: str, predicted: float, measured: float, bound: float, *, at_most: bool = False) -> dict[str, Any]:
     """*at_most*: the model means an upper bound, which may be too high and must not be too low."""
     found = {"name": name, "unit": unit, "predicted": round(predicted, 2), "measured": round(measured, 2)}
-    found |= {"error_percent": round((predicted / measured - 1) * 100, 1), "low_percent": -round(bound * 100)}
+    found |= {"error_percent": round((predicted / measured - 1) * 100, 1) + 0.0, "low_percent": -round(bound * 100)}
     return found | {"high_percent": "above" if at_most else round(bound * 100)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
@@ -187,6 +188,7 @@ def pieces(report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def markdown(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
-    lines = [list(columns.values()), ["---", *(["---:"] * (len(columns) - 1))]]
+    figures = [not re.search("[A-Za-z]", str(rows[0].get(key))) for key in columns]
+    lines = [list(columns.values()), ["---:" if is_figure else "---" for is_figure in figures]]
     lines += [[cell(row.get(key)) for key in columns] for row in rows]
     return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n"

@@ -269,6 +269,30 @@ async def test_a_listener_that_hangs_is_cut_off_by_the_limit_of_normal_clients(o
         writer.close()
 
 
+async def test_without_a_cache_nobody_listens_until_there_is_a_stream(own):
+    secret = "a secret of more than thirty-two bytes, for tests only"
+    async with TokenGuard(secret=secret, redis=own.url, timeout=10, cache=False) as guard, Redis.from_url(own.url) as client:
+
+        async def listening():
+            return [each["name"] for each in await client.client_list() if "t" in each["flags"]]
+
+        identity = await guard.authenticate((await guard.login("user-1")).access_token)
+        assert [] == await listening()
+        guest = guard.engine.vigil.attend(identity, lambda *_: None, since=guard.engine.store.clock.monotonic())
+        async with asyncio.timeout(10):
+            while not await listening():
+                await asyncio.sleep(0.01)
+        guard.engine.vigil.dismiss(guest)
+
+
+async def test_users_are_tables_whatever_is_set_for_short_lists(own):
+    """A record is longer than `hash-max-listpack-value` allows by default."""
+    secret = "a secret of more than thirty-two bytes, for tests only"
+    async with TokenGuard(secret=secret, redis=own.url, timeout=10) as guard, Redis.from_url(own.url) as client:
+        await guard.login("user-1")
+        assert b"hashtable" == await client.object("ENCODING", guard.engine.store.key_of("user-1"))
+
+
 @pytest.mark.thorough
 async def test_a_fresh_measurement_meets_the_model(own, monkeypatch):
     """Bytes of a session with two of a user, which nothing was fitted to; on whatever server is here."""
