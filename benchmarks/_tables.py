@@ -65,6 +65,21 @@ COLUMNS = {
         "rotation_ratio": "ratio",
         "bytes_per_session": "bytes a session",
     },
+    "primary": {
+        "name": "",
+        "server_us": "µs of the server",
+        "processor_us": "µs of a listener, a push",
+        "output_bytes": "bytes sent",
+    },
+    "model": {
+        "name": "",
+        "unit": "",
+        "predicted": "the model",
+        "measured": "measured",
+        "error_percent": "error, %",
+        "low_percent": "from",
+        "high_percent": "to, %",
+    },
 }
 
 

@@ -14,6 +14,11 @@ all that was ever filled, so that its scripts slow down as it grows; those of di
 Then, in processes of their own: what a verified token takes in memory (as the resident size grows, as tracemalloc counts, as
 the cache counts for its bound), whether a warm request is slower beside many, and what pushes cost: another process changes as
 many users' keys as it can, or at a rate, while a request with a known token comes every few milliseconds.
+
+    python benchmarks/capacity.py --model [--sessions N]
+
+measures nothing: it tells what so many sessions need, by arithmetic over the figures of the documented runs, and how far that
+arithmetic is off where something else was measured.
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ from typing import Any
 from _capacity_desk import OPERATIONS, Desk
 from _capacity_town import Town, found
 from _common import add_common, facts, real_server, server_name, show, spread, write
+from _model_report import add_flags, model
 from memory import settled
 from redis.asyncio import Redis
 
@@ -52,7 +58,11 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=100, help="rounds, each with every size (default: %(default)s)")
     add_common(parser)
+    add_flags(parser)
     asked = parser.parse_args()
+    if asked.model:
+        model(asked)
+        return
     rounds, requests, sizes = (3, QUICK_REQUESTS, QUICK_SIZES) if asked.quick else (asked.rounds, REQUESTS, SIZES)
     async with contextlib.AsyncExitStack() as stack:
         desks, weights = [], []

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from _model_report import pieces
 from _tables import table, with_table, with_tables
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 FOLDER = DOCUMENT.with_suffix("")
 # Pages that show the table of a benchmark as well.
-TOPICS = {"durability": DOCUMENT.parent / "topics" / "durability.md"}
+TOPICS = {"durability": DOCUMENT.parent / "topics" / "durability.md", "model": DOCUMENT.parent / "topics" / "scale.md"}
 # 4.5 to 1 against white and 4.6 to 1 against black: WCAG 2 asks for 4.5.
 GREY = "#767676"
 OTHERS, OURS = "#a3a3a3", "#2f7fd8"
@@ -97,6 +98,12 @@ PLOTS = {
         panels={"check_us": "µs a check", "rotation_us": "µs a rotation", "bytes_per_session": "bytes a session"},
         label=lambda row: f"{row['sessions']:,} sessions",
     ),
+    "primary": Plot(
+        title="What one primary bears",
+        panels={"server_us": "µs of the server's processor"},
+        ours=lambda row: "listeners" in row,
+    ),
+    "model": Plot(title="The sizing model, where nothing in it was fitted", panels={"error_percent": "error, %"}),
 }
 
 
@@ -184,8 +191,12 @@ def main() -> None:
 
 
 def of_topic(page: Path, report: dict[str, Any]) -> str:
-    """The text of *page* with the table of *report*."""
-    return with_table(page.read_text(encoding="utf-8"), report["benchmark"], table(report))
+    """The text of *page* with the table of *report*, or its tables."""
+    tables = {report["benchmark"]: table(report)} | (pieces(report) if report["benchmark"] == "model" else {})
+    text = page.read_text(encoding="utf-8")
+    for name, lines in tables.items():
+        text = with_table(text, name, lines)
+    return text
 
 
 if __name__ == "__main__":

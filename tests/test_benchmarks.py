@@ -73,6 +73,12 @@ SERVERS = [
 ]
 ROWS["throughput"] = ("name", [f"{server}, {side}" for server in SERVERS for side in ("unguarded", "guarded")])
 
+COMMANDS_SENT = [
+    f"{name}, {how}" for name in ("check", "rotation", "lease") for how in ("one at a time", "10 together", "100 together")
+]
+TRACKING = [f"change, {number} connections" for number in (0, 4, 16)]
+ROWS["primary"] = ("name", [*COMMANDS_SENT, *TRACKING, "change, 1 listening", "change, 2 listening"])
+
 SECONDS, GENERATIONS = (2, 5, 10), (2, 3, 4, 5)
 ROWS["lingering"] = ("name", ["off", *(f"{seconds} s x {of}" for seconds in SECONDS for of in GENERATIONS)])
 
@@ -83,6 +89,7 @@ MEASURED = {
     "lingering": "thieves",
     "outbox": "login_us",
     "overhead": "request_us",
+    "primary": "server_us",
     "propagation": "p50_ms",
     "rotation": "rotation_us",
     "soak": "p50_ms",
