@@ -60,5 +60,6 @@ app: Any = TokenGuardMiddleware(
     secret=SECRET,
     redis=os.environ["SOAK_REDIS"],
     lifetimes=Lifetimes(access=float(os.environ["SOAK_ACCESS"])),
+    timeout=float(os.environ["SOAK_TIMEOUT"]),
     public=["/login/*", "/state"],
 )
