@@ -12,18 +12,16 @@ import asyncio
 import contextlib
 import gc
 import json
-import os
 import random
 import subprocess
 import sys
 import time
 import tracemalloc
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from _capacity_town import Town, found, packed
-from _common import Contender, ask, bare_app, run_rounds, scope_of
+from _common import Contender, ask, bare_app, resident, run_rounds, scope_of
 
 from asgi_tokenguard import TokenGuardMiddleware
 from asgi_tokenguard.store.keyspace import session_key
@@ -121,11 +119,6 @@ def warm_requests(town: Town, app: TokenGuardMiddleware, count: int) -> Contende
             await ask(app, scope)
 
     return Contender("warm", measure, prepare)
-
-
-def resident() -> int | None:
-    statm = Path("/proc/self/statm")
-    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else None
 
 
 # --- pushes

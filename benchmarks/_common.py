@@ -78,6 +78,12 @@ def facts(server: str) -> dict[str, Any]:
     }
 
 
+def resident() -> int | None:
+    """Bytes of memory of this process; None where there is no /proc to tell."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else None
+
+
 # --- requests without HTTP
 
 

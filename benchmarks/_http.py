@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -35,6 +36,15 @@ class Connection:
 
     def close(self) -> None:
         self._writer.close()
+
+
+def header_of(head: bytes, name: bytes, start: bytes = b"") -> str:
+    """The value of the first header *name* that begins with *start*, without it; empty where there is none."""
+    for line in head.split(b"\r\n"):
+        key, _, value = line.partition(b": ")
+        if key.lower() == name and value.startswith(start):
+            return value.removeprefix(start).decode()
+    return ""
 
 
 async def connect(port: int) -> Connection:
@@ -68,6 +78,18 @@ async def process(command: Callable[[int], Sequence[str]], environment: dict[str
         finally:
             with contextlib.suppress(ProcessLookupError):  # a master that was killed leaves its worker behind
                 os.killpg(running.pid, signal.SIGKILL)
+
+
+@contextlib.asynccontextmanager
+async def uvicorn(app: str, environment: dict[str, str], *options: str) -> AsyncIterator[int]:
+    """A uvicorn with *app*; its port."""
+
+    def command(port: int) -> list[str]:
+        quiet = ["--no-access-log", "--log-level", "error"]
+        return [sys.executable, "-m", "uvicorn", app, "--port", str(port), *quiet, *options]
+
+    async with process(command, environment) as (port, _):
+        yield port
 
 
 def processor_seconds(session: int) -> float | None:

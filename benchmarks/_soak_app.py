@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from _common import CLAIMS, SECRET
+from _common import CLAIMS, SECRET, resident
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -41,10 +41,6 @@ async def state(_: Request) -> JSONResponse:
 
 def files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
-def resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 app: Any = TokenGuardMiddleware(

@@ -7,7 +7,7 @@ import random
 import time
 from dataclasses import dataclass, field
 
-from _http import Connection, connect
+from _http import Connection, connect, header_of
 
 COOKIE = b"__Host-refresh"
 # Of all requests: given up before their answer, or for the list of the user's sessions; of all sessions: seconds they last.
@@ -54,7 +54,7 @@ class Person:
 
     def keep(self, visit: int, head: bytes) -> None:
         """Take the cookie of an answer, unless it is one of a visit that is over."""
-        if visit == self._visit and (value := value_of(head, b"set-cookie", COOKIE + b"=")):
+        if visit == self._visit and (value := header_of(head, b"set-cookie", COOKIE + b"=")):
             self._jar = value.partition(";")[0]
 
     async def come_or_go(self, tab: Tab) -> None:
@@ -69,7 +69,7 @@ class Person:
     async def _log_in(self, tab: Tab) -> None:
         visit = -self._visit + 1
         head = await tab.ask("POST", f"/login/{self._name}", visit=visit)
-        if head is not None and (value := value_of(head, b"set-cookie", COOKIE + b"=")):
+        if head is not None and (value := header_of(head, b"set-cookie", COOKIE + b"=")):
             self._jar, self._visit = value.partition(";")[0], visit
             self._leaves = time.monotonic() + random.expovariate(1 / SESSION_SECONDS)
             self._town.window.logins += 1
@@ -101,7 +101,7 @@ class Tab:
         held = [f"authorization: Bearer {self._token}"] if self._token else []
         path = "/sessions" if random.random() < LISTS else "/me"
         head = await self.ask("GET", path, cookie, *held, visit=visit, gives_up=random.random() < HANG_UPS)
-        if head is not None and (token := value_of(head, b"x-new-access-token")) and visit == self._visit:
+        if head is not None and (token := header_of(head, b"x-new-access-token")) and visit == self._visit:
             self._token = token
             self._town.window.rotations += 1
 
@@ -128,12 +128,3 @@ class Tab:
         if status != 200 and not (status == 401 and visit != self._person.visit):
             window.wrong.append(f"{method} {path}: {status}")
         return head if status == 200 else None
-
-
-def value_of(head: bytes, name: bytes, start: bytes = b"") -> str:
-    """The value of the header *name* after *start*; empty where there is none."""
-    for line in head.split(b"\r\n"):
-        key, _, value = line.partition(b": ")
-        if key.lower() == name and value.startswith(start):
-            return value.removeprefix(start).decode()
-    return ""

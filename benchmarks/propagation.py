@@ -18,13 +18,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import sys
-from collections.abc import AsyncIterator
 from statistics import median
 from typing import Any
 
 from _common import add_common, facts, real_server, server_name, show, write
-from _http import Connection, connect, process
+from _http import Connection, connect, header_of, uvicorn
 from redis.asyncio import Redis
 
 TARGET_P99_MS = 5.0
@@ -38,25 +36,15 @@ async def main() -> None:
     times = 30 if asked.quick else asked.revocations
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(real_server(asked.server))
-        first, second = [await stack.enter_async_context(serving(url)) for _ in range(2)]
+        first, second = [
+            await stack.enter_async_context(uvicorn("_propagation_app:app", {"PROPAGATION_REDIS": url})) for _ in range(2)
+        ]
         client = await stack.enter_async_context(Redis.from_url(url))
         rows = [await row(name, first, second, times, connections=of) for name, of in (("idle", 1), ("under load", 8))]
         setting = facts(await server_name(client))
     print(f"{setting['server']}, Python {setting['python']}, {times} revocations a row\n")
     show(rows, {"name": "", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "max_ms": "max ms", "served": "served meanwhile"})
     write({"benchmark": "propagation", **setting, "target_p99_ms": TARGET_P99_MS, "rows": rows}, asked.json)
-
-
-@contextlib.asynccontextmanager
-async def serving(url: str) -> AsyncIterator[int]:
-    """A uvicorn with the app; its port."""
-
-    def command(port: int) -> list[str]:
-        options = ["--port", str(port), "--no-access-log", "--log-level", "error"]
-        return [sys.executable, "-m", "uvicorn", "_propagation_app:app", *options]
-
-    async with process(command, {"PROPAGATION_REDIS": url}) as (port, _):
-        yield port
 
 
 async def row(name: str, first: int, second: int, times: int, *, connections: int) -> dict[str, Any]:
@@ -101,13 +89,12 @@ async def until_refused(page: Connection, bearer: str) -> tuple[list[float], flo
 
 
 def stamp(head: bytes) -> float:
-    return next(float(line.partition(b": ")[2]) for line in head.split(b"\r\n") if line.startswith(b"x-came"))
+    return float(header_of(head, b"x-came"))
 
 
 async def token(connection: Connection, user: str) -> str:
     _, head = await connection.ask("POST", f"/login/{user}")
-    value = next(line.partition(b": ")[2] for line in head.split(b"\r\n") if line.lower().startswith(b"x-new-access-token"))
-    return f"authorization: Bearer {value.decode()}"
+    return f"authorization: Bearer {header_of(head, b'x-new-access-token')}"
 
 
 async def expect(connection: Connection, bearer: str, status: int) -> None:

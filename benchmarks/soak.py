@@ -24,12 +24,11 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
 from statistics import median, quantiles
 from typing import Any
 
 from _common import add_common, facts, real_server, server_name, show, write
-from _http import connect, process
+from _http import connect, uvicorn
 from _soak_people import Person, Town, Window
 from _tables import COLUMNS
 from redis.asyncio import Redis
@@ -37,6 +36,8 @@ from redis.asyncio import Redis
 from asgi_tokenguard.core.lifetimes import ACCESS
 
 TABS = 2
+# A tab's connection outlives its pauses; uvicorn's default of 5 s would close some as they are used.
+KEEP_ALIVE = ("--timeout-keep-alive", "600")
 # The guard's default (s); a quick run may be beside all other benchmarks, and to be slow is no wrong answer there.
 TIMEOUT, QUICK_TIMEOUT = 1.0, 30.0
 # Between two requests of a tab (s); with 150 people some 300 requests a second, less than half of what two cores hold.
@@ -57,10 +58,9 @@ async def main() -> None:
         asked.minutes, asked.windows, asked.people, asked.access = 0.2, 4, 20, 2.0
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(real_server(asked.server))
-        ports = [
-            await stack.enter_async_context(serving(url, asked.access, QUICK_TIMEOUT if asked.quick else TIMEOUT))
-            for _ in range(2)
-        ]
+        timeout = QUICK_TIMEOUT if asked.quick else TIMEOUT
+        environment = {"SOAK_REDIS": url, "SOAK_ACCESS": str(asked.access), "SOAK_TIMEOUT": str(timeout)}
+        ports = [await stack.enter_async_context(uvicorn("_soak_app:app", environment, *KEEP_ALIVE)) for _ in range(2)]
         client = await stack.enter_async_context(Redis.from_url(url))
         town = Town(ports, PAUSE)
         people = [asyncio.ensure_future(Person(town, f"user-{number}").live(TABS)) for number in range(asked.people)]
@@ -85,19 +85,6 @@ async def main() -> None:
         sys.exit(f"answered otherwise than it had to be: {dict(wrong.most_common(5))}")
     if not asked.quick and report["growth"]["resident_mb"] > MOST_GROWTH:
         sys.exit(f"the processes have grown by more than {MOST_GROWTH:.0%}")
-
-
-@contextlib.asynccontextmanager
-async def serving(url: str, access: float, patience: float) -> AsyncIterator[int]:
-    """A uvicorn with the app; its port."""
-
-    def command(port: int) -> list[str]:
-        options = ["--port", str(port), "--no-access-log", "--log-level", "error", "--timeout-keep-alive", "600"]
-        return [sys.executable, "-m", "uvicorn", "_soak_app:app", *options]
-
-    environment = {"SOAK_REDIS": url, "SOAK_ACCESS": str(access), "SOAK_TIMEOUT": str(patience)}
-    async with process(command, environment) as (port, _):
-        yield port
 
 
 async def window(town: Town, client: Redis, seconds: float) -> tuple[Window, dict[str, Any]]:

@@ -31,7 +31,7 @@ from statistics import median
 from typing import Any
 
 from _common import add_common, facts, real_server, server_name, show, spread, write
-from _http import Connection, connect, process, processor_seconds
+from _http import Connection, connect, header_of, process, processor_seconds
 from _throughput_app import STRANGER
 from redis.asyncio import Redis
 
@@ -189,10 +189,10 @@ async def log_in(side: Side, users: int) -> list[str]:
     connection, tokens = await connect(side.port), []
     for number in range(users):
         status, head = await connection.ask("POST", f"/login/{side.setup.user(number)}")
-        if status != 200:
-            raise RuntimeError(f"{side.name}: a login is answered {status}")
-        found = (line.partition(b": ")[2] for line in head.split(b"\r\n") if line.lower().startswith(b"x-new-access-token"))
-        tokens.append(next(found).decode())
+        token = header_of(head, b"x-new-access-token")
+        if status != 200 or not token:
+            raise RuntimeError(f"{side.name}: a login is answered {status}, the token {token!r}")
+        tokens.append(token)
     connection.close()
     return tokens
 

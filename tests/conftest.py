@@ -30,6 +30,14 @@ def server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
+def own(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """A server of this test's own, to be harmed, with a port and the machine's time; `param` are more of its options."""
+    server = RedisServer(port=True, travel=False, more=getattr(request, "param", ())).start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
 def clock(server: RedisServer) -> TravelClock:
     return server.clock
 

@@ -46,6 +46,14 @@ def test_every_relative_link_leads_somewhere(path):
     assert [] == [link for link in links if not (path.parent / link).exists()]
 
 
+def test_every_test_that_the_documents_name_is_there():
+    """A name may end in `...`."""
+    sources = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+    named = {name for path in DOCUMENTS for name in re.findall(r"`(test_\w+)(?:\.\.\.)?`", path.read_text())}
+    assert [] == sorted(name for name in named if f"def {name}" not in sources)
+    assert len(named) >= 10
+
+
 def test_every_option_is_documented():
     from asgi_tokenguard.options import GuardOptions
 

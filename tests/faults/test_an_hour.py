@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from support.cables import wire_to
-from support.server import RedisServer
 from support.world import LIFETIMES, World, report, world
 
 from asgi_tokenguard.core.lifetimes import ACCESS
@@ -22,13 +21,6 @@ pytestmark = [pytest.mark.thorough, pytest.mark.timeout(180)]
 HOUR = 3600 / ACCESS * LIFETIMES["access"]
 # A request that is kept is seven objects to the collector or more, and some thousands are served in the hour.
 MOST = 2_000
-
-
-@pytest.fixture
-def own():
-    server = RedisServer(port=True, travel=False).start()
-    yield server
-    server.close()
 
 
 async def settled(world: World) -> int:

@@ -20,6 +20,8 @@ from support.world import World, world
 from asgi_tokenguard.store.keyspace import session_key
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(180)]
+# libfaketime makes a Python process some ten times slower.
+SLOWER = 5
 REPLICATED = {"durability": "replicated"}
 
 
@@ -126,9 +128,8 @@ async def test_i7_the_apps_wall_clock_leaps_by_hours(tmp_path):
 
     server = RedisServer(port=True, travel=False).start()
     try:
-        # libfaketime makes a Python process some ten times slower.
         async with world({"redis": server.url, "wall_clock": str(wall)}, pause=0.2) as made:
-            history = await made.play(11, leap, browsers=3)
+            history = await made.play(11, leap, browsers=3, slower=SLOWER)
     finally:
         server.close()
-    clean("the app's clock", history)
+    clean("the app's clock", history, slower=SLOWER)

@@ -8,22 +8,13 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 
-import pytest
 from support.cables import wire_to
 from support.holder import Holder
-from support.server import RedisServer
 
 from asgi_tokenguard import StoreUnavailable, TokenGuard
 
 SECRET = "a secret of more than thirty-two bytes, for tests only"
 TIMEOUT = 1.0
-
-
-@pytest.fixture
-def own():
-    server = RedisServer(port=True, travel=False).start()
-    yield server
-    server.close()
 
 
 async def timed(doing) -> tuple[bool, float]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import pytest
 from redis.asyncio import Redis
 from support.cables import wire_to
 from support.server import RedisServer
@@ -25,13 +24,6 @@ STALENESS = 0.5
 # What a busy machine may add before the close is carried out.
 LATE = 1.0
 SECRET = "a secret of more than thirty-two bytes, for tests only"
-
-
-@pytest.fixture
-def own() -> Iterator[RedisServer]:
-    server = RedisServer(port=True, travel=False).start()
-    yield server
-    server.close()
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -24,13 +24,6 @@ STALENESS = 0.5
 # The bound itself has none: it is compared on this process's own clock.  This is what a look at that clock takes.
 TICK = 0.02
 SECRET = "a secret of more than thirty-two bytes, for tests only"
-
-
-@pytest.fixture
-def own() -> Iterator[RedisServer]:
-    server = RedisServer(port=True, travel=False).start()
-    yield server
-    server.close()
 
 
 @asynccontextmanager

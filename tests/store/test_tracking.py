@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
-from support.server import RedisServer
 
 from asgi_tokenguard import TokenGuard, Tracking
 from asgi_tokenguard.core.backoff import Backoff
@@ -20,13 +19,6 @@ from asgi_tokenguard.store.tracking import Channel, Listener
 
 # Long enough that a busy machine is no lapse of trust; a push takes a hundredth of it.
 STALENESS = 1.0
-
-
-@pytest.fixture
-def own():
-    server = RedisServer(port=True, travel=False).start()
-    yield server
-    server.close()
 
 
 @pytest.fixture

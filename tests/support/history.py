@@ -17,7 +17,9 @@ ACCUSED = {"reuse_detected", "rolled_back_client", "cookie_not_stored"}
 OVER = {"session_ended", "session_expired", "revoked", "replaced", "logged_out", *ACCUSED}
 
 # Less than this shows nothing; usually some hundred requests a second are served.
-SERVED, SERVED_AGAIN, ENDED = 100, 50, 5
+SERVED, SERVED_AGAIN, ENDED = 300, 100, 5
+# How soon after a fault that everybody had time to notice the first is served again (s).
+AGAIN_WITHIN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,17 @@ class History:
     def served(self) -> int:
         return sum(exchange.status == 200 for exchange in self.exchanges)
 
-    def served_again(self) -> int:
-        return sum(exchange.status == 200 and exchange.started > self.calm_since for exchange in self.exchanges)
+    def after_the_fault(self) -> list[float]:
+        """When requests began that were served once it was over, from the first on."""
+        return sorted(each.started for each in self.exchanges if each.status == 200 and each.started > self.calm_since)
 
-    def shows_something(self) -> bool:
+    def shows_something(self, slower: int = 1) -> bool:
         """Whether enough was served and ended, some of it after the fault, to make no violation mean something."""
-        return self.served() >= SERVED and self.served_again() >= SERVED_AGAIN and len(self.endings) >= ENDED
+        served, again = self.served() * slower, len(self.after_the_fault()) * slower
+        return served >= SERVED and again >= SERVED_AGAIN and len(self.endings) >= ENDED
+
+    def waited_after_the_fault(self) -> float:
+        return min(self.after_the_fault(), default=inf) - self.calm_since
 
     def _accepted_after_a_revocation(self, staleness: float) -> Iterator[str]:
         confirmed: dict[str, float] = {}

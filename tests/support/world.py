@@ -209,8 +209,13 @@ class World:
                 if answer is not None and answer.status == 200:  # whether or not it was live until then
                     self.history.endings.append(Ending(session, asked, time.monotonic()))
 
-    async def play(self, seconds: float, fault: Callable[[World], Any], *, browsers: int = 8, tabs: int = 2) -> History:
-        """Let them live for so long, and *fault* happen meanwhile; on a slow machine longer, until it shows something."""
+    async def play(
+        self, seconds: float, fault: Callable[[World], Any], *, browsers: int = 8, tabs: int = 2, slower: int = 1
+    ) -> History:
+        """Let them live for so long, and *fault* happen meanwhile; on a slow machine longer, until it shows something.
+
+        *slower*: how many times less than usual the processes do, for a reason that the test knows.
+        """
         self.browsers = [Browser(self, f"user-{number}") for number in range(browsers)]
         lives = [asyncio.ensure_future(browser.live(tabs)) for browser in self.browsers]
         clerk = asyncio.ensure_future(self.end_sessions(every=0.3))
@@ -221,7 +226,7 @@ class World:
             await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
-                    while not self.history.shows_something():
+                    while not self.history.shows_something(slower):
                         await asyncio.sleep(0.1)
         finally:
             self.is_open = False
