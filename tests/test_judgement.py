@@ -150,6 +150,7 @@ async def test_a_request_that_is_cancelled_itself_ends_while_its_place_is_looked
         await visit
 
 
+@pytest.mark.thorough
 async def test_both_places_are_looked_up_at_once_so_that_two_slow_answers_are_one_wait(guarded):
     both = asyncio.Barrier(2)
 

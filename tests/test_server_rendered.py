@@ -127,6 +127,7 @@ def visitor(server, api) -> Iterator[Browser]:
         yield browser
 
 
+@pytest.mark.thorough
 def test_handing_cookies_on_a_browsers_session_lives_for_an_hour_and_rotates(visitor, clock):
     generations = []
     for _ in range(HOUR // STEP):
@@ -141,6 +142,7 @@ def test_handing_cookies_on_a_browsers_session_lives_for_an_hour_and_rotates(vis
     assert generations[-1] in {3, 4}, "once in an access lifetime, for two calls a page"
 
 
+@pytest.mark.thorough
 def test_with_rotation_off_it_lives_as_well_and_is_left_as_it_is(visitor, clock):
     before = dict(visitor.cookies)
     for _ in range(HOUR // STEP):
@@ -152,6 +154,7 @@ def test_with_rotation_off_it_lives_as_well_and_is_left_as_it_is(visitor, clock)
     assert 1 == claims_of(visitor.cookies[REFRESH])["gen"]
 
 
+@pytest.mark.thorough
 def test_a_renderer_that_takes_the_tokens_for_itself_signs_its_visitor_out(visitor, api, clock):
     """What the recipe is for; were this one served as well, the two tests above would show nothing."""
     codes = []
@@ -166,6 +169,7 @@ def test_a_renderer_that_takes_the_tokens_for_itself_signs_its_visitor_out(visit
     assert "Sign in" == title(visitor.show("/"))
 
 
+@pytest.mark.thorough
 async def test_its_client_keeps_no_visitors_cookie(api, monkeypatch):
     monkeypatch.setenv("API_URL", api)
     found = importlib.util.spec_from_file_location("renderer", ROOT / "examples" / "server_rendered" / "renderer.py")

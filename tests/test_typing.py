@@ -38,6 +38,7 @@ install(app, guard, timeout=3)  # refused: call-overload
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.thorough
 def test_options_are_checked_through_every_door_and_a_guard_needs_none(tmp_path):
     (tmp_path / "app.py").write_text(LINES)
     # Away from the checkout, whose configuration is not a user's.

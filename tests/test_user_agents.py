@@ -29,12 +29,18 @@ MOBILE = "Chrome/140.0.0.0 Mobile Safari/537.36"
 
 
 @pytest.fixture(autouse=True)
-def _fresh():
-    """What one test remembers, or how it bends the parser, is nothing to the next."""
+def _forgetful():
+    """What one test remembers is nothing to the next."""
     user_agents._describe.cache_clear()
-    user_agents._parser.cache_clear()
     yield
     user_agents._describe.cache_clear()
+
+
+@pytest.fixture
+def no_parser():
+    """None is built yet, and how it is bent is nothing to the next; to build one takes a quarter of a second."""
+    user_agents._parser.cache_clear()
+    yield
     user_agents._parser.cache_clear()
 
 
@@ -347,13 +353,13 @@ def test_what_is_remembered_is_bounded(spy):
     assert (1024, 1024) == (info.maxsize, info.currsize)
 
 
-def test_the_parser_is_built_once():
+def test_the_parser_is_built_once(no_parser):
     shown(FROZEN)
     shown(WINDOWS)
     assert 1 == user_agents._parser.cache_info().misses
 
 
-def test_many_who_log_in_at_once_after_a_start_wait_for_one_parser(monkeypatch):
+def test_many_who_log_in_at_once_after_a_start_wait_for_one_parser(no_parser, monkeypatch):
     """Twenty logins made six of them, of 15 MB each; found by benchmarks/soak.py."""
     built, builtins = [], ua_parser.load_builtins
 
@@ -393,13 +399,13 @@ WITHOUT = [
 
 
 @pytest.mark.parametrize(("user_agent", "hints", "expected"), WITHOUT)
-def test_without_the_extra_only_hints_tell(monkeypatch, user_agent, hints, expected):
+def test_without_the_extra_only_hints_tell(no_parser, monkeypatch, user_agent, hints, expected):
     monkeypatch.setitem(sys.modules, "ua_parser", None)
     assert expected == shown(user_agent, **hints)
 
 
 @pytest.mark.parametrize(("user_agent", "hints", "expected"), WITHOUT)
-def test_a_parser_without_its_engine_is_not_used(monkeypatch, user_agent, hints, expected):
+def test_a_parser_without_its_engine_is_not_used(no_parser, monkeypatch, user_agent, hints, expected):
     """`pip install ua-parser` alone: up to 12 ms of pure Python for each new header, for whoever sends them."""
     monkeypatch.setattr(ua_parser, "RegexResolver", None)
     assert expected == shown(user_agent, **hints)

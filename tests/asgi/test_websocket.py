@@ -439,6 +439,7 @@ async def test_i6_without_a_cache_sockets_end_all_the_same(options, clock):
             await elsewhere.aclose()
 
 
+@pytest.mark.thorough
 async def test_many_sockets_cost_no_polling(options, clock):
     """They hang on the channel that tells of changes (`ping` is its lease)."""
     async with staged(options, clock, staleness=4) as stage, AsyncExitStack() as sockets:

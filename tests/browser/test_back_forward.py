@@ -6,7 +6,7 @@ import pytest
 from browser.pages import app, ask, eventually, signed_in, signed_in_app, tab
 from playwright.async_api import Error
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.thorough, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def by_hand(context, house, user=None):

@@ -11,7 +11,7 @@ from browser.pages import refresh_cookie
 from support.commands import command_of, running
 from support.forge import claims_of
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.thorough, pytest.mark.asyncio(loop_scope="session")]
 
 SITE = "server_rendered/site.py"
 DAY = 86_400

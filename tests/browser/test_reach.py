@@ -8,7 +8,7 @@ from browser.test_cookies import NOTHING, STORED
 from support.forge import altered, claims_of, sign
 from support.stage import answer
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.thorough, pytest.mark.asyncio(loop_scope="session")]
 
 # Everything that a script of the page can walk to from its globals, the last match of a regular expression included; but not
 # the call that is there to tell.

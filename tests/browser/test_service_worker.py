@@ -7,7 +7,7 @@ import pytest_asyncio
 from browser.house import opened
 from browser.pages import FORM, app, ask, refresh_cookie, signed_in_app, tab
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.thorough, pytest.mark.asyncio(loop_scope="session")]
 
 REGISTER = """async (name) => {
   await navigator.serviceWorker.register(`/open/${name}`, {scope: "/"});

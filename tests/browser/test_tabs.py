@@ -25,7 +25,9 @@ async def generations(pages):
     return {await page.evaluate("client.state.claims?.gen ?? null") for page in pages}
 
 
-@pytest.mark.parametrize("path", ["open/app", "app"], ids=["public pages", "guarded pages"])
+@pytest.mark.parametrize(
+    "path", ["open/app", pytest.param("app", marks=pytest.mark.thorough)], ids=["public pages", "guarded pages"]
+)
 async def test_i7_ten_tabs_that_load_at_once_rotate_once(context, house, path):
     """
     The morning after: a browser restores its windows, and every page asks for everything at once.
@@ -44,7 +46,9 @@ async def test_i7_ten_tabs_that_load_at_once_rotate_once(context, house, path):
     assert [[]] * TABS == [await page.evaluate("signedOut") for page in pages]
 
 
-@pytest.mark.parametrize("channel", ["tokenguard", False], ids=["sharing", "each for itself"])
+@pytest.mark.parametrize(
+    "channel", ["tokenguard", pytest.param(False, marks=pytest.mark.thorough)], ids=["sharing", "each for itself"]
+)
 async def test_i7_ten_tabs_that_ask_at_once_rotate_once(context, house, channel):
     """
     All of them hold the access token that is over.

@@ -72,6 +72,9 @@ Liveness.judge = judge
 }
 
 
+pytestmark = pytest.mark.thorough
+
+
 @pytest.fixture(scope="module")
 def runs():
     """Two variants at a time: a run mostly waits, but each has thirteen stories that count seconds."""

@@ -32,7 +32,7 @@ SLACK = 2.5
 SECRET = "a secret of more than thirty-two bytes, for tests only"
 
 
-@pytest.fixture(params=["socket", "port"])
+@pytest.fixture(params=[pytest.param("socket", marks=pytest.mark.thorough), "port"])
 def fragile(request) -> Iterator[RedisServer]:
     """A server of this test alone; on a port as well, where redis-py 8.1.0 had its regression."""
     server = RedisServer(port=request.param == "port", travel=False).start()

@@ -90,7 +90,13 @@ async def test_i10_the_event_loop_stands_still_for_three_seconds(own):
     report("loop blocked", longest)
 
 
-@pytest.mark.parametrize("fault", ["restarted empty", "FLUSHALL", "CLIENT KILL", "eviction"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "FLUSHALL",
+        *(pytest.param(fault, marks=pytest.mark.thorough) for fault in ("restarted empty", "CLIENT KILL", "eviction")),
+    ],
+)
 async def test_i10_the_server_loses_sessions_or_the_channel(own, fault):
     longest = 0.0
     async with a_process(own.port) as guard:

@@ -239,6 +239,7 @@ class TestP46:
         ]
         assert [] == asserts
 
+    @pytest.mark.thorough
     def test_p46_the_suite_also_passes_under_optimisation(self, tmp_path):
         """One test must fail there, or the run would prove nothing: pytest writes the asserts of tests anew."""
         (tmp_path / "test_canary.py").write_text("def test_canary():\n    assert not __debug__\n    assert 1 == 2\n")

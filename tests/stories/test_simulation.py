@@ -23,10 +23,10 @@ def place(server) -> Iterator[Site]:
     ("world", "seed"),
     [
         ("everything", 1),
-        ("everything", 2),
+        pytest.param("everything", 2, marks=pytest.mark.thorough),
         ("late", 3),
-        ("handlers slower than an access lifetime", 4),
-        ("a train: 60 % lost", 5),
+        pytest.param("handlers slower than an access lifetime", 4, marks=pytest.mark.thorough),
+        pytest.param("a train: 60 % lost", 5, marks=pytest.mark.thorough),
         ("one tab, seldom", 6),
         ("one tab, seldom", 7),
     ],
