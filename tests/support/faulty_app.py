@@ -13,11 +13,14 @@ import json
 import logging
 import os
 import re
+import time
 from math import inf
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs
 
+import time_machine
 from redis.asyncio import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
@@ -68,6 +71,19 @@ def break_the_memory() -> None:
 BROKEN = {"": lambda: None, "compare": break_the_compare, "lease": break_the_lease, "memory": break_the_memory}
 
 
+def follow(clock: Path) -> None:
+    """
+    This process's wall clock leaps by what *clock* holds (s); its monotonic clock and its event loop's go on.
+
+    Not by libfaketime: it also stretches the five milliseconds for which a thread waits for Python's lock, so that all stood
+    still while one computed.
+    """
+    with time_machine.travel(time.time(), tick=True) as here:
+        while True:
+            here.move_to(time_machine.escape_hatch.time.time() + float(clock.read_text()))
+            time.sleep(0.02)
+
+
 def source(settings: dict[str, Any]) -> Any:
     once = Retry(NoBackoff(), 0)
     if "sentinel" in settings:
@@ -79,6 +95,8 @@ def source(settings: dict[str, Any]) -> Any:
 
 def build(settings: dict[str, Any]) -> TokenGuardMiddleware:
     BROKEN[settings.get("broken", "")]()
+    if "wall_clock" in settings:
+        Thread(target=follow, args=[Path(settings["wall_clock"])], daemon=True).start()
     guard = TokenGuard(
         secret=SECRET,
         redis=source(settings),
@@ -101,7 +119,12 @@ def build(settings: dict[str, Any]) -> TokenGuardMiddleware:
                     status, body = 503, {"code": error.code}
             case "/state":
                 gc.collect()
-                body = {"tasks": len(asyncio.all_tasks()), "files": files(), "objects": len(gc.get_objects())}
+                body = {
+                    "tasks": len(asyncio.all_tasks()),
+                    "files": files(),
+                    "objects": len(gc.get_objects()),
+                    "clock": int(time.time()),
+                }
             case _:
                 body = {"session": get_auth(scope).session_id}
         raw = json.dumps(body).encode()

@@ -78,9 +78,9 @@ class History:
         """When requests began that were served once it was over, from the first on."""
         return sorted(each.started for each in self.exchanges if each.status == 200 and each.started > self.calm_since)
 
-    def shows_something(self, slower: int = 1) -> bool:
+    def shows_something(self) -> bool:
         """Whether enough was served and ended, some of it after the fault, to make no violation mean something."""
-        served, again = self.served() * slower, len(self.after_the_fault()) * slower
+        served, again = self.served(), len(self.after_the_fault())
         return served >= SERVED and again >= SERVED_AGAIN and len(self.endings) >= ENDED
 
     def waited_after_the_fault(self) -> float:
@@ -121,6 +121,7 @@ class History:
     def _wrong_answers(self) -> Iterator[str]:
         for each in self.exchanges:
             if each.status not in {0, 200, 401, 503}:
-                yield f"{each.session}: {each.client} was answered {each.status} {each.code}"
+                took = each.ended - each.started
+                yield f"{each.session}: {each.client} was answered {each.status} {each.code} after {took:.1f} s"
             if each.status == 401 and each.code not in OVER:
                 yield f"{each.session}: {each.client} was refused: {each.code}"

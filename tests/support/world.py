@@ -25,7 +25,7 @@ import jwt
 import asgi_tokenguard
 from support.actors import COOKIE, METADATA
 from support.history import Ending, Exchange, History, Token
-from support.server import faketime_library, free_port
+from support.server import free_port
 from support.wire import Answer
 
 TESTS = Path(__file__).parent.parent
@@ -49,7 +49,7 @@ class Process:
         self._popen = subprocess.Popen(
             [sys.executable, "-m", *command, "--timeout-keep-alive", "600"],
             cwd=TESTS,
-            env=os.environ | wall_clock(settings) | {"TOKENGUARD_FAULTY": json.dumps(settings), "PYTHONPATH": path},
+            env=os.environ | {"TOKENGUARD_FAULTY": json.dumps(settings), "PYTHONPATH": path},
         )
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
@@ -209,13 +209,8 @@ class World:
                 if answer is not None and answer.status == 200:  # whether or not it was live until then
                     self.history.endings.append(Ending(session, asked, time.monotonic()))
 
-    async def play(
-        self, seconds: float, fault: Callable[[World], Any], *, browsers: int = 8, tabs: int = 2, slower: int = 1
-    ) -> History:
-        """Let them live for so long, and *fault* happen meanwhile; on a slow machine longer, until it shows something.
-
-        *slower*: how many times less than usual the processes do, for a reason that the test knows.
-        """
+    async def play(self, seconds: float, fault: Callable[[World], Any], *, browsers: int = 8, tabs: int = 2) -> History:
+        """Let them live for so long, and *fault* happen meanwhile; on a slow machine longer, until it shows something."""
         self.browsers = [Browser(self, f"user-{number}") for number in range(browsers)]
         lives = [asyncio.ensure_future(browser.live(tabs)) for browser in self.browsers]
         clerk = asyncio.ensure_future(self.end_sessions(every=0.3))
@@ -226,24 +221,12 @@ class World:
             await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
             with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
-                    while not self.history.shows_something(slower):
+                    while not self.history.shows_something():
                         await asyncio.sleep(0.1)
         finally:
             self.is_open = False
             await asyncio.gather(*lives, clerk, *self._ghosts)
         return self.history
-
-
-def wall_clock(settings: dict[str, Any]) -> dict[str, str]:
-    """What moves the wall clock of a process, where a file is to say how far; its monotonic clock stays."""
-    if "wall_clock" not in settings:
-        return {}
-    return {
-        "LD_PRELOAD": str(faketime_library()),
-        "FAKETIME_TIMESTAMP_FILE": settings["wall_clock"],
-        "FAKETIME_CACHE_DURATION": "1",  # seconds; to read the file at each look made everything wait
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
 
 
 def claims_of(token: str) -> dict[str, Any]:
