@@ -37,7 +37,7 @@ from asgi_tokenguard.errors import (
 )
 from asgi_tokenguard.geo import FixedLocator, HttpLocator, MaxMindLocator
 from asgi_tokenguard.guard import TokenGuard, Tokens
-from asgi_tokenguard.keys import Key, KeySet
+from asgi_tokenguard.keys import Key, KeyFile, KeySet
 from asgi_tokenguard.middleware import TokenGuardMiddleware
 from asgi_tokenguard.parcels import Identity
 from asgi_tokenguard.store.answers import Tracking
@@ -60,6 +60,7 @@ __all__ = [
     "InsecureCookieWarning",
     "InsufficientScope",
     "Key",
+    "KeyFile",
     "KeySet",
     "Lifetimes",
     "MaxMindLocator",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 from asgi_tokenguard.background import Background
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, check_subject, dump_claims
+from asgi_tokenguard.core.cookie import MAX_COOKIE
 from asgi_tokenguard.core.devices import fingerprint
 from asgi_tokenguard.core.doubts import ANYONE, UNSET, Visit
 from asgi_tokenguard.core.paths import special
@@ -25,8 +26,8 @@ from asgi_tokenguard.judgement import weigh
 from asgi_tokenguard.liveness import Liveness
 from asgi_tokenguard.options import Settings
 from asgi_tokenguard.parcels import NOWHERE, Answer, Delivery, Identity, Source, identity_of
+from asgi_tokenguard.signing import Signing
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
-from asgi_tokenguard.tokens import Codec
 from asgi_tokenguard.vigil import Vigil
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ class Engine:
 
         self.settings = settings
         self.special = special(settings.paths, settings.endpoints)
-        self.codec = Codec(settings.keys, settings.lifetimes)
         self.monotonic = monotonic
         self.store: RedisStore = RedisStore(
             settings.redis,
@@ -67,7 +67,9 @@ class Engine:
             durability=settings.durability,
         )
         caches = self.store.caches(settings.staleness)
-        self.liveness = Liveness(self.store, caches if settings.cache else None, settings.lifetimes)
+        self.liveness = Liveness(self.store, caches if settings.cache else None, settings.lifetimes, settings.leeway)
+        self.signing = Signing(settings, monotonic=monotonic, forget=self.liveness.forget)
+        self.codec = self.signing.codec
         self.vigil = Vigil(self.store, caches, settings.lifetimes, settings.staleness)
         share = getattr(settings.locator, "share", None)
         if share is not None:
@@ -143,6 +145,7 @@ class Engine:
         """
         dumped = dump_claims(claims)
         check_subject(subject)
+        self.codec.check_room(subject, MAX_COOKIE - len(self.settings.cookie.name))
         for old, owner in brought.items():
             if owner != subject:  # another user's lies in another slot, so it cannot end in the same script
                 await self.end(owner, Whose.ONE, old, Code.REPLACED)

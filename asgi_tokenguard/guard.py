@@ -17,6 +17,7 @@ from asgi_tokenguard.core.sessions import Session, pack_address
 from asgi_tokenguard.engine import Engine
 from asgi_tokenguard.errors import Code, ConfigurationError, NotAuthenticated, StepUpRequired
 from asgi_tokenguard.events.mirror import reconcile
+from asgi_tokenguard.keys import KeySet
 from asgi_tokenguard.options import GuardOptions, settle
 from asgi_tokenguard.parcels import Answer, Delivery, Identity, Source, identity_in
 from asgi_tokenguard.store.answers import Presentation, Tracking, Whose
@@ -160,6 +161,18 @@ class TokenGuard:
                     raise NotAuthenticated(Code.REVOKED)
                 case _:
                     assert_never(verdict.action)
+
+    def reload_keys(self, keys: KeySet | None = None) -> None:
+        """
+        From now on *keys* sign and verify; None: read the files of a `KeyFile` again, without waiting until they are looked at.
+
+        Tokens of a key that is gone do not count a moment longer.  Raises `ConfigurationError`, and then nothing has changed.
+        """
+        self.engine.signing.reload(keys)
+
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """The public keys as a JWK set, for services that verify access tokens themselves; secrets are not in it."""
+        return self.engine.codec.jwks()
 
     async def endings(self, subject: str) -> list[Ending]:
         """Why sessions of *subject* have ended in the last 24 hours, the latest first."""

@@ -83,7 +83,7 @@ class Exchange:
     async def admit(self, app: ASGIApp) -> ASGIApp | None:
         """Ask all that is to be asked: what serves the request then, *app* or an endpoint of ours; None where answered."""
         self._refuse_to_be_second()
-        mounted = endpoints.find(self._scope, self._engine.settings) if gate.is_mounted(self._scope, self._engine) else None
+        mounted = endpoints.find(self._scope, self._engine) if gate.is_mounted(self._scope, self._engine) else None
         try:
             admission = await self._admission(mounted)
         except Refusal as refusal:

@@ -45,6 +45,7 @@ class Asked(NamedTuple):
     sid: str
     query: bytes
     etags: bytes  # what `If-None-Match` says; empty where it is absent
+    jwks: Callable[[], Json]  # the public keys of now
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,5 +256,6 @@ SCHEMAS: Final[Json] = {
     ),
     "Ended": _object(ended={"type": "integer", "minimum": 0}),
     "Description": {"type": "object"},
+    "Jwks": _object(keys={"type": "array", "items": {"type": "object"}}),
     "Script": _TEXT,
 }
