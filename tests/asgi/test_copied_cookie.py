@@ -162,6 +162,9 @@ NOT_ABOUT_FRESHNESS = {
 }
 CHOICES = {
     "public": st.just(PUBLIC),
+    "issuer": st.sampled_from([None, "https://id.example"]),
+    "audience": st.sampled_from([None, "https://api.example"]),
+    "leeway": st.sampled_from([0, 5]),
     "cache": st.booleans(),
     "staleness": st.sampled_from([0.05, 1]),
     "strict": st.sampled_from([(), ("/*",)]),
