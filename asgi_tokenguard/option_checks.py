@@ -9,11 +9,13 @@ from inspect import signature
 from typing import Any, Final, TypeVar
 
 from asgi_tokenguard.core.callers import normal_origin
+from asgi_tokenguard.core.dpop import DPoP
 from asgi_tokenguard.core.durability import Durability, Level
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.paths import Openness, Paths, Patterns, is_odd
 from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.keys import Key, KeyFile, KeySet
+from asgi_tokenguard.keys.pairs import require_cryptography
 
 T = TypeVar("T")
 
@@ -82,6 +84,13 @@ def leeway(value: object, lifetimes: Lifetimes) -> int:
         remedy = f"give whole seconds from 0 to {most}, half an access lifetime and 300 at most"
         raise ConfigurationError("leeway", f"{value!r} is out of range", remedy)
     return value
+
+
+def dpop(value: object) -> DPoP | None:
+    if value is None:
+        return None
+    require_cryptography()
+    return instance("dpop", value, DPoP)
 
 
 def instance(option: str, value: object, kind: type[T]) -> T:

@@ -12,6 +12,7 @@ from asgi_tokenguard import option_checks as checks
 from asgi_tokenguard.core.address import TrustedProxies
 from asgi_tokenguard.core.cookie import RefreshCookie
 from asgi_tokenguard.core.doubts import Watch
+from asgi_tokenguard.core.dpop import DPoP
 from asgi_tokenguard.core.durability import Durability
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.media_types import MediaTypes
@@ -55,6 +56,8 @@ class _Options(TypedDict, total=False):
     """What tokens carry as `aud`; they must name one of these.  Default: none, and then none may."""
     leeway: int
     """Seconds for which an access token still counts once it is over.  Default: 0."""
+    dpop: DPoP
+    """Sessions may be bound to a key of their client's (RFC 9449).  Default: none, and proofs are not looked at."""
     namespace: str
     """Prefix of all keys in Redis.  Default: `"tg"`."""
     timeout: float
@@ -165,6 +168,7 @@ class Settings:
     keys: KeySet | KeyFile
     parties: Parties
     leeway: int  # seconds
+    dpop: DPoP | None
     redis: str | Redis | RedisCluster = field(repr=False)  # a URL holds a password
     namespace: str
     timeout: float
@@ -222,6 +226,7 @@ def settle(options: Mapping[str, Any]) -> Settings:
         parties=Parties.parse(options.get("issuer"), options.get("audience")),
         leeway=checks.leeway(options.get("leeway", 0), lifetimes),
         redis=options["redis"],
+        dpop=checks.dpop(options.get("dpop")),
         namespace=checks.namespace(options.get("namespace", "tg")),
         timeout=timeout,
         durability=checks.durability(options.get("durability", "primary"), timeout, options["redis"]),

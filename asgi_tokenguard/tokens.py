@@ -23,6 +23,7 @@ from asgi_tokenguard.core.claims import (
     AccessClaims,
     FreshClaims,
     RefreshClaims,
+    confirmation,
     load_claims,
     read_access,
     read_fresh,
@@ -135,15 +136,15 @@ class Codec:
         self.look()
         return self.keys.jwks()
 
-    def access_token(self, subject: str, sid: str, record: Record) -> str:
-        """The live access token of *record*; minted twice, it is the same token."""
+    def access_token(self, subject: str, sid: str, record: Record, jkt: str = "") -> str:
+        """The live access token of *record*, bound to the key of *jkt* if any; minted twice, it is the same token."""
         head = record.head
         issued = head.access_issued
         own = {"jti": ulid_text(head.access_jti), "iat": issued, "exp": issued + self._lifetimes.access}
         rest = {"auth_time": head.auth_time, **load_claims(record.claims)}
-        return self._mint(Kind.ACCESS, {"sub": subject, "sid": sid, "gen": head.gen, **own, **rest})
+        return self._mint(Kind.ACCESS, {"sub": subject, "sid": sid, "gen": head.gen, **own, **rest, **confirmation(jkt)})
 
-    def refresh_token(self, subject: str, sid: str, record: Record) -> str:
+    def refresh_token(self, subject: str, sid: str, record: Record, jkt: str = "") -> str:
         """The live refresh token of *record*; its `exp` is the session's next end, idle or absolute."""
         head = record.head
         own = {
@@ -151,15 +152,15 @@ class Codec:
             "iat": head.refresh_issued,
             "exp": head.ends_at(self._lifetimes.idle),
         }
-        return self._mint(Kind.REFRESH, {"sub": subject, "sid": sid, "gen": head.gen, **own})
+        return self._mint(Kind.REFRESH, {"sub": subject, "sid": sid, "gen": head.gen, **own, **confirmation(jkt)})
 
-    def check_room(self, subject: str, room: int) -> None:
+    def check_room(self, subject: str, room: int, jkt: str = "") -> None:
         """
         Raises SubjectError where a refresh token of *subject* could have more than *room* bytes.
 
         Browsers drop a cookie that is too long without a word: the user would be signed in for one page.
         """
-        own = {"jti": "0" * 26, "iat": MAX_COUNTER, "exp": MAX_COUNTER}
+        own = {"jti": "0" * 26, "iat": MAX_COUNTER, "exp": MAX_COUNTER, **confirmation(jkt)}
         size = len(self._mint(Kind.REFRESH, {"sub": subject, "sid": "0" * 26, "gen": MAX_COUNTER, **own}))
         if size > room:
             raise SubjectError(f"its refresh token would have {size} bytes, and a cookie {room}; use the user's primary key")
@@ -188,7 +189,7 @@ class Codec:
 
     def _verified(self, token: str, kind: Kind) -> object | Fault:
         header, _, rest = token.partition(".")
-        if len(token) > MAX_TOKEN or not _is_canonical(rest):
+        if len(token) > MAX_TOKEN or not is_canonical(rest):
             return Fault.BAD
         self.look()
         verifier = self._ring.verifiers[kind].get(header)
@@ -202,10 +203,10 @@ class Codec:
         payload, _, signature = rest.partition(".")
         # PyJWT's algorithm, with the key prepared once.  Its `decode` would parse the header, which is known by now, and look
         # the algorithm up by what the token says, for seven times the cost.
-        if not verifier.is_signed(f"{header}.{payload}".encode("ascii"), _bytes_of(signature)):
+        if not verifier.is_signed(f"{header}.{payload}".encode("ascii"), bytes_of(signature)):
             return Fault.BAD
         try:
-            found: object = json.loads(_bytes_of(payload).decode())  # told the encoding, it does not have to guess it
+            found: object = json.loads(bytes_of(payload).decode())  # told the encoding, it does not have to guess it
         except (ValueError, RecursionError):
             return Fault.BAD
         if not isinstance(found, dict) or not self._parties.match(found):
@@ -236,12 +237,12 @@ def _text_of(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _bytes_of(segment: str) -> bytes:
+def bytes_of(segment: str) -> bytes:
     """What a canonical segment stands for: `urlsafe_b64decode`, without what it does for other types and alphabets."""
     return a2b_base64(segment.encode("ascii").translate(_STANDARD) + _PADDING[len(segment) % 4])
 
 
-def _is_canonical(segments: str) -> bool:
+def is_canonical(segments: str) -> bool:
     """Whether payload and signature are in the one form that base64url without padding has for their bytes."""
     if _SEGMENTS.fullmatch(segments) is None:
         return False

@@ -32,7 +32,7 @@ LAYERS = [
     ["geo", "events", "user_agents"],
     ["tokens", "options"],
     ["store"],
-    ["judgement", "parcels"],
+    ["judgement", "parcels", "proofs"],
     ["background", "signing"],
     ["liveness", "vigil"],
     ["engine"],

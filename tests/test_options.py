@@ -21,6 +21,7 @@ from redis.asyncio.sentinel import Sentinel
 
 from asgi_tokenguard import (
     ConfigurationError,
+    DPoP,
     Durability,
     Key,
     KeySet,
@@ -67,6 +68,7 @@ def test_the_defaults_are_those_of_the_design():
             keys=defaults.keys,
             parties=Parties(issuer=None, audience=()),
             leeway=0,
+            dpop=None,
             redis=URL,
             namespace="tg",
             timeout=1.0,
@@ -185,6 +187,7 @@ WRONG = [
     *[({"issuer": value}, "issuer") for value in ("", 7, True, b"a", "é", "a\n", "i" * 257, ["https://id.example"])],
     *[({"audience": value}, "audience") for value in ("", 7, b"a", "é", [], [7], ["a", ""], ["a" * 200, "b" * 200], {"a": 1})],
     *[({"leeway": value}, "leeway") for value in (None, True, -1, 301, 0.5, "1", timedelta(seconds=1))],
+    *[({"dpop": value}, "dpop") for value in ("https://api.example", True, 7, {}, DPoP)],
     *[({"namespace": value}, "namespace") for value in ("", "a b", "{x}", "é", "x\n", "x/y", "*", "n" * 65, *NOT_TEXT)],
     *[({"timeout": value}, "timeout") for value in (0, -1, 60.1, float("nan"), float("inf"), "1", None, True, [1], 1j)],
     *[({"durability": value}, "durability") for value in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
@@ -87,6 +88,13 @@ class Key:
     def __repr__(self) -> str:
         # Never the secret: reprs end in logs.
         return f"Key(kid={self.kid!r}, algorithm={self.algorithm!r})"
+
+    def derived(self, purpose: bytes) -> bytes:
+        """32 bytes for *purpose* that only those know who can sign with this key; raises ValueError for a public one."""
+        if self.signing is None:
+            raise ValueError("a public key keeps no secret")
+        raw = self.signing if isinstance(self.signing, bytes) else pairs.private_bytes(self.signing)
+        return hmac.digest(raw, purpose, "sha256")
 
     def public_jwk(self) -> dict[str, str] | None:
         """What other services verify with (RFC 7517), or None: a secret has no public half."""

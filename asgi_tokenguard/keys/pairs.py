@@ -105,6 +105,13 @@ def is_private(key: PrivateKey | PublicKey) -> bool:
     return hasattr(key, "private_bytes")
 
 
+def private_bytes(key: PrivateKey) -> bytes:
+    """*key* in the one form of its own that DER has for it."""
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat  # noqa: PLC0415
+
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
 def public_half(key: PrivateKey | PublicKey) -> PublicKey:
     found: PublicKey = key.public_key() if is_private(key) else key  # type: ignore[union-attr, assignment]
     return found

@@ -150,6 +150,7 @@ COOKIES = [
 # is told to a mirror, and which bodies end with their session.
 NOT_ABOUT_FRESHNESS = {
     "secret",
+    "dpop",
     "durability",
     "keys",
     "redis",

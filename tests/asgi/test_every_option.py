@@ -13,12 +13,14 @@ from starlette.responses import PlainTextResponse
 from support.actors import COOKIE, METADATA, OWN, Browser
 from support.apps import plain_app
 from support.forge import claims_of, digest_of, header_of
+from support.possession import Holder
 from support.server import RedisServer
 from support.stage import answer, carried, staged, who
 from support.streams import Ticker, reading
 from support.wire import call
 
 from asgi_tokenguard import (
+    DPoP,
     Durability,
     FixedLocator,
     InsecureCookieWarning,
@@ -58,6 +60,16 @@ async def test_secret_verifies_and_another_one_does_not(stage):
         assert 200 == (await call(one.app, "GET", "/me", bearer(token))).status
         # Its kid is unknown there, so that the token proves nothing.
         assert "token_required" == (await call(two.app, "GET", "/me", bearer(token))).code
+
+
+async def test_dpop_binds_what_a_login_with_a_proof_starts(stage, clock):
+    holder = Holder(now=clock.time)
+    async with stage() as plain, stage(dpop=DPoP(OWN)) as bound:
+        for where, is_bound in ((plain, False), (bound, True)):
+            token = (await log_in(where, dpop=holder.proof("POST", f"{OWN}/login"))).new_token
+            assert is_bound is ("cnf" in claims_of(token))
+            status = 401 if is_bound else 200
+            assert status == (await call(where.app, "GET", "/me", bearer(token))).status
 
 
 async def test_issuer_is_carried_and_asked_for(stage):
