@@ -115,6 +115,7 @@ def test_without_an_attack_each_token_counts_in_its_place(site):
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("attack", ATTACKS, ids=[attack.name for attack in ATTACKS])
 def test_i3_a_forged_token_has_its_exact_answer_wherever_it_comes(attack: Attack, site):
     for place in PLACES:
