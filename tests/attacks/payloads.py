@@ -187,6 +187,9 @@ SHAPES: Final = [
         "nbf to come": saying(lambda raw: raw[:-1] + b',"nbf":4294967295}'),
         "cnf of a key": saying(lambda raw: raw[:-1] + b',"cnf":{"jkt":"x"}}'),
         "NaN in a claim of the app's": saying(lambda raw: raw[:-1] + b',"x":NaN}'),
+    }, **COUNTS),
+    # Who is named there matters where the app says who it is.
+    *attacks("payload", {
         "iss of somebody else": saying(lambda raw: raw[:-1] + b',"iss":"https://evil.example"}'),
         "aud of somebody else": saying(lambda raw: raw[:-1] + b',"aud":"evil"}'),
         "aud a list": saying(lambda raw: raw[:-1] + b',"aud":["evil","app.example"]}'),
