@@ -39,10 +39,11 @@ def main() -> int:
 
 
 def save(chosen: Harness, new: Path) -> int:
-    """Keep what is worth it of the corpus and of *new*; how many files that is."""
+    """Keep what is worth it of the corpus and of *new*, and whatever is named `always-`; how many files that is."""
     kept = keep(chosen, [*chosen.saved(), *(file.read_bytes() for file in new.iterdir())])
     for file in chosen.corpus.iterdir():
-        file.unlink()
+        if not file.name.startswith("always-"):
+            file.unlink()
     for name, data in kept.items():
         (chosen.corpus / name).write_bytes(data)
     return len(kept)

@@ -6,6 +6,8 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from asgi_tokenguard.core.address import (
+    MAX_BYTES,
+    MAX_HOPS,
     MIN_PREFIX,
     TrustedProxies,
     client_address,
@@ -13,6 +15,7 @@ from asgi_tokenguard.core.address import (
     packed_client_address,
 )
 from asgi_tokenguard.errors import ConfigurationError
+from fuzz.forwarded import client_in, elements
 from fuzz.harness import headers, hold
 
 _TRUSTED = TrustedProxies.parse(["10.0.0.0/8", "fd00::/8", "unix"])
@@ -31,6 +34,7 @@ WORDS = (
     b"for=", b"proto=https", b"host=", b"by=", b'"', b"\\", b",", b";", b"203.0.113.7", b"198.51.100.1:80", b"10.0.0.2",
     b"2001:db8::7", b"[fd00::1]:80", b"::ffff:10.0.0.1", b"64:ff9b::10.0.0.1", b"fe80::1%eth0", b"unknown", b"_hidden",
     b"10.0.0.0/8", b"fd00::/8", b"unix", b"https",
+    b"\n\1for=203.0.113.7", b"\n\0203.0.113.7, ", b";for=10.0.0.2", b'="10.0.0.2"',
 )  # fmt: skip
 OUTCOMES = ("known", "unknown", "an option", "no option")
 
@@ -50,6 +54,7 @@ def check(data: bytes) -> str:
     if peer == "203.0.113.9":
         hold(address == peer, "the peer is no proxy of ours", found, address)
     _check_what_proxies_append(found)
+    _check_well_formed(found)
     return "unknown" if address is None else "known"
 
 
@@ -70,6 +75,27 @@ def _check_what_proxies_append(found: list[tuple[bytes, bytes]]) -> None:
             for lines in ([value + b", " + element], [value, element]):
                 scope = {"client": ("10.0.0.1", 1), "headers": [(name, line) for line in lines]}
                 hold(client_address(scope, _TRUSTED) == expected, "a client hid what a proxy wrote", lines)
+
+
+def _check_well_formed(found: list[tuple[bytes, bytes]]) -> None:
+    """A line of one header alone, through our proxy, read in another way."""
+    for name, value in found:
+        text = value.decode("latin-1")
+        if len(text) > MAX_BYTES or name == b"x-forwarded-proto":
+            continue
+        parts = elements(text) if name == b"forwarded" else [{"for": node.strip(" \t")} for node in text.split(",")]
+        if parts is None or len(parts) > MAX_HOPS:
+            continue
+        scope = {"client": ("10.0.0.1", 1), "headers": [(name, value)]}
+        expected = client_in([part.get("for", "") for part in parts])
+        read = client_address(scope, _TRUSTED)
+        hold(
+            read == (None if expected is None else str(expected)),
+            "read from the left it says something else",
+            text,
+            read,
+            expected,
+        )
 
 
 def _check_option(values: list[str]) -> str:

@@ -36,8 +36,20 @@ _NAMES = (
 # RFC 9110 section 11.4, in the form that we take: the scheme, one blank or more, the token.
 _BEARER = re.compile(rb" *[Bb][Ee][Aa][Rr][Ee][Rr](?: +(?P<token>.*?))? *", re.DOTALL)
 
-WORDS = (b"Bearer ", b"bearer", b"BEARER  ", b"Basic ", b" ", b"\t", b"\xa0", b"__Host-refresh=", b"__Host-fresh=", b"; ", b'"')
-OUTCOMES = ("two", "token", "another scheme", "none")
+WORDS = (
+    b"\0Bearer ",
+    b"\0bearer \t",
+    b"\0BEARER \xa0",
+    b"\0Basic x",
+    b" ",
+    b"\t",
+    b"\xa0",
+    b"__Host-refresh=",
+    b"__Host-fresh=",
+    b"; ",
+    b'"',
+)
+OUTCOMES = ("two", "token", "token with other blanks around it", "another scheme", "none")
 
 
 def check(data: bytes) -> str:
@@ -60,7 +72,7 @@ def check(data: bytes) -> str:
         return "another scheme"
     again = [(b"authorization", b"Bearer " + token.encode("latin-1"))]
     hold(access_token(again, _PLAIN) == token, "it does not read its own writing", token)
-    return "token"
+    return "token" if token == token.strip() else "token with other blanks around it"
 
 
 def _check_native(found: list[tuple[bytes, bytes]]) -> None:
