@@ -33,12 +33,11 @@ def elements(text: str) -> list[Element] | None:
     found: list[Element] = []
     for element in _split(text, ","):
         pairs = [_PAIR.fullmatch(pair) for pair in _split(element.strip(" \t"), ";")]
-        names = [pair[1].lower() for pair in pairs if pair is not None]
-        if None in pairs or len(set(names)) < len(names):
+        if None in pairs:
             return None
-        found.append(
-            {pair[1].lower(): pair[2] or re.sub(r"(?s)\\(.)", r"\1", pair[3] or "") for pair in pairs if pair is not None}
-        )
+        named = {pair[1].lower(): pair[2] or re.sub(r"(?s)\\(.)", r"\1", pair[3] or "") for pair in pairs if pair is not None}
+        # Section 4: "Each parameter MUST NOT occur more than once"; then it says nothing.
+        found.append(named if len(named) == len(pairs) else {})
     return found
 
 
