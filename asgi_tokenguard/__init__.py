@@ -9,6 +9,7 @@ from asgi_tokenguard.auth import Auth, get_auth
 from asgi_tokenguard.core.address import client_address
 from asgi_tokenguard.core.cookie import InsecureCookieWarning, RefreshCookie
 from asgi_tokenguard.core.devices import Device
+from asgi_tokenguard.core.dpop import DPoP
 from asgi_tokenguard.core.durability import Durability
 from asgi_tokenguard.core.endings import Ending
 from asgi_tokenguard.core.lifetimes import Lifetimes
@@ -27,6 +28,7 @@ from asgi_tokenguard.errors import (
     NotAuthenticated,
     NotConfirmed,
     NotGuarded,
+    ProofRefused,
     Refusal,
     ResponseStarted,
     StepUpRequired,
@@ -37,7 +39,7 @@ from asgi_tokenguard.errors import (
 )
 from asgi_tokenguard.geo import FixedLocator, HttpLocator, MaxMindLocator
 from asgi_tokenguard.guard import TokenGuard, Tokens
-from asgi_tokenguard.keys import Key, KeySet
+from asgi_tokenguard.keys import Key, KeyFile, KeySet
 from asgi_tokenguard.middleware import TokenGuardMiddleware
 from asgi_tokenguard.parcels import Identity
 from asgi_tokenguard.store.answers import Tracking
@@ -50,6 +52,7 @@ __all__ = [
     "Code",
     "ConfigurationError",
     "CrossSiteRequest",
+    "DPoP",
     "Device",
     "DuplicateCredentials",
     "Durability",
@@ -60,6 +63,7 @@ __all__ = [
     "InsecureCookieWarning",
     "InsufficientScope",
     "Key",
+    "KeyFile",
     "KeySet",
     "Lifetimes",
     "MaxMindLocator",
@@ -68,6 +72,7 @@ __all__ = [
     "NotConfirmed",
     "NotGuarded",
     "Place",
+    "ProofRefused",
     "RefreshCookie",
     "Refusal",
     "ResponseStarted",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 from asgi_tokenguard.background import Background
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, check_subject, dump_claims
+from asgi_tokenguard.core.cookie import MAX_COOKIE
 from asgi_tokenguard.core.devices import fingerprint
 from asgi_tokenguard.core.doubts import ANYONE, UNSET, Visit
 from asgi_tokenguard.core.paths import special
@@ -25,8 +26,9 @@ from asgi_tokenguard.judgement import weigh
 from asgi_tokenguard.liveness import Liveness
 from asgi_tokenguard.options import Settings
 from asgi_tokenguard.parcels import NOWHERE, Answer, Delivery, Identity, Source, identity_of
+from asgi_tokenguard.proofs import Nonces
+from asgi_tokenguard.signing import Signing
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
-from asgi_tokenguard.tokens import Codec
 from asgi_tokenguard.vigil import Vigil
 
 if TYPE_CHECKING:
@@ -56,7 +58,6 @@ class Engine:
 
         self.settings = settings
         self.special = special(settings.paths, settings.endpoints)
-        self.codec = Codec(settings.keys, settings.lifetimes)
         self.monotonic = monotonic
         self.store: RedisStore = RedisStore(
             settings.redis,
@@ -67,7 +68,10 @@ class Engine:
             durability=settings.durability,
         )
         caches = self.store.caches(settings.staleness)
-        self.liveness = Liveness(self.store, caches if settings.cache else None, settings.lifetimes)
+        self.liveness = Liveness(self.store, caches if settings.cache else None, settings.lifetimes, settings.leeway)
+        self.signing = Signing(settings, monotonic=monotonic, forget=self.liveness.forget)
+        self.codec = self.signing.codec
+        self.nonces = Nonces(lambda: self.codec.keys)
         self.vigil = Vigil(self.store, caches, settings.lifetimes, settings.staleness)
         share = getattr(settings.locator, "share", None)
         if share is not None:
@@ -111,9 +115,9 @@ class Engine:
             self.background.describe(claims.sub, claims.sid, found.record, source.device)
         elif has_moved:
             self.background.changed(claims.sub)
-        identity = identity_of(claims.sub, claims.sid, found.record)
+        identity = identity_of(claims.sub, claims.sid, found.record, claims.jkt)
         handed_out = handout(found.outcome, caller)
-        delivery = None if handed_out == NOTHING else self.deliver(claims.sub, claims.sid, found.record, handed_out)
+        delivery = None if handed_out == NOTHING else self.deliver(identity, found.record, handed_out)
         return Answer(found.outcome, identity, delivery)
 
     async def weigh(self, claims: RefreshClaims, found: Presentation, source: Source) -> Verdict:
@@ -135,14 +139,16 @@ class Engine:
         caller: Caller,
         source: Source = NOWHERE,
         brought: Mapping[str, str] = MappingProxyType({}),
+        jkt: str = "",
     ) -> tuple[Identity, Delivery]:
         """
-        Start a session and end those that the request *brought* (session id -> user).
+        Start a session, bound to the key of *jkt* where there is one, and end those that the request *brought* (id -> user).
 
         Raises SubjectError or ClaimsError before Redis is asked, so that nothing ends for a login that cannot be.
         """
         dumped = dump_claims(claims)
         check_subject(subject)
+        self.codec.check_room(subject, MAX_COOKIE - len(self.settings.cookie.name), jkt)
         for old, owner in brought.items():
             if owner != subject:  # another user's lies in another slot, so it cannot end in the same script
                 await self.end(owner, Whose.ONE, old, Code.REPLACED)
@@ -161,7 +167,8 @@ class Engine:
             )
         self.background.describe(subject, sid, record, source.device)
         leaves = Handout(cookie=caller.takes_cookie, token=caller.takes_token, fresh=caller.takes_cookie)
-        return identity_of(subject, sid, record), self.deliver(subject, sid, record, leaves)
+        identity = identity_of(subject, sid, record, jkt)
+        return identity, self.deliver(identity, record, leaves)
 
     async def ended(self, claims: AccessClaims | RefreshClaims) -> Code | None:
         """Why the session of a genuine token is over; None where it lives."""
@@ -257,13 +264,13 @@ class Engine:
                 assert_never(late)
 
     def access_token(self, delivery: Delivery) -> str:
-        return self.codec.access_token(delivery.subject, delivery.sid, delivery.record)
+        return self.codec.access_token(delivery.subject, delivery.sid, delivery.record, delivery.jkt)
 
     def refresh_token(self, delivery: Delivery) -> tuple[str, int]:
         """The refresh token and its age in seconds at which browsers forget it."""
         head = delivery.record.head
         lasts = head.ends_at(self.settings.lifetimes.idle) - head.refresh_issued
-        return self.codec.refresh_token(delivery.subject, delivery.sid, delivery.record), lasts
+        return self.codec.refresh_token(delivery.subject, delivery.sid, delivery.record, delivery.jkt), lasts
 
     def fresh_token(self, delivery: Delivery) -> str:
         return self.codec.fresh_token(delivery.sid, delivery.record.head.auth_time, self.settings.fresh)
@@ -277,10 +284,11 @@ class Engine:
             passed=passed,
         )
 
-    def deliver(self, subject: str, sid: str, record: Record, handed_out: Handout) -> Delivery:
+    def deliver(self, identity: Identity, record: Record, handed_out: Handout) -> Delivery:
         return Delivery(
-            subject=subject,
-            sid=sid,
+            subject=identity.subject,
+            sid=identity.session_id,
+            jkt=identity.jkt,
             record=record,
             handout=handed_out,
             decided_at=self.monotonic(),

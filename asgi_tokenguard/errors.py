@@ -11,6 +11,7 @@ TokenGuardError
     ├── DuplicateCredentials 400  two tokens of one kind in one request
     ├── InvalidQuery         400  a mounted endpoint does not take this query
     ├── NotAuthenticated     401  no token, or none that counts
+    ├── ProofRefused         401  the session is bound to a key, and this is no proof of it (RFC 9449)
     ├── StepUpRequired       401  the user has to prove who they are once more (RFC 9470)
     ├── CrossSiteRequest     403  a cookie alone does not carry this across sites (I1)
     ├── CannotReceive        403  this caller could not receive what login() hands out (I12)
@@ -29,7 +30,9 @@ Each carries facts as fields; none carries a token, a key or an address.  What i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -63,6 +66,8 @@ class Code(StrEnum):
     INSUFFICIENT_SCOPE = "insufficient_scope"
     NOT_FOR_PAGES = "not_for_pages"
     NOT_CONFIRMED = "not_confirmed"
+    INVALID_DPOP_PROOF = "invalid_dpop_proof"
+    USE_DPOP_NONCE = "use_dpop_nonce"
 
 
 DETAIL: Final = {
@@ -95,6 +100,8 @@ DETAIL: Final = {
     Code.INSUFFICIENT_SCOPE: "The session has not all the scopes that this needs.",
     Code.NOT_FOR_PAGES: "The refresh header is for native apps; this request has Origin or Fetch Metadata, so it is a "
     "browser's, which has the cookie.",
+    Code.INVALID_DPOP_PROOF: "The session is bound to a key of its client, and the request has no proof of it that counts.",
+    Code.USE_DPOP_NONCE: "The proof has to carry the nonce that DPoP-Nonce tells; make a new one with it and try again.",
 }
 
 
@@ -187,6 +194,29 @@ class NotAuthenticated(Refusal):
             "Bearer" if code is Code.TOKEN_REQUIRED else f'Bearer error="invalid_token", error_description="{DETAIL[code]}"'
         )
         super().__init__(code, headers={"WWW-Authenticate": challenge})
+
+
+class ProofRefused(Refusal):
+    """
+    A session that is bound to a key came without a proof of it that counts (RFC 9449 section 7.1); *flaw* says why.
+
+    *algorithms* are those that proofs may have, *nonce* is what the next one is to carry.
+    """
+
+    status = 401
+
+    def __init__(self, code: Code, flaw: str, *, algorithms: tuple[str, ...] = (), nonce: str | None = None) -> None:
+        challenge = f'DPoP error="{code.value}", error_description="{flaw}"'
+        if algorithms:
+            challenge += f', algs="{" ".join(algorithms)}"'
+        told = {} if nonce is None else {"DPoP-Nonce": nonce}
+        super().__init__(code, headers={"WWW-Authenticate": challenge, **told})
+        self.flaw, self.algorithms, self.nonce = flaw, algorithms, nonce
+        if code is Code.INVALID_DPOP_PROOF:
+            self.detail = f"{DETAIL[code]} The proof: {flaw}."
+
+    def __reduce__(self) -> tuple[Callable[..., ProofRefused], tuple[Code, str]]:  # type: ignore[override]
+        return partial(type(self), algorithms=self.algorithms, nonce=self.nonce), (self.code, self.flaw)
 
 
 class StepUpRequired(Refusal):

@@ -40,7 +40,8 @@ async def renew(engine: Engine, identity: Identity, caller: Caller, earlier: Del
     token = safe.token and (cookie or head.seen)
     leaves = Handout(cookie=cookie and caller.takes_cookie, token=token and caller.takes_token, fresh=caller.takes_cookie)
     engine.background.changed(subject)
-    return identity_of(subject, sid, record), engine.deliver(subject, sid, record, leaves)
+    renewed = identity_of(subject, sid, record, identity.jkt)
+    return renewed, engine.deliver(renewed, record, leaves)
 
 
 async def is_fresh(engine: Engine, identity: Identity, token: str | None, max_age: float) -> bool:

@@ -9,14 +9,15 @@ from types import TracebackType
 from typing import Any, Self, Unpack, assert_never
 
 from asgi_tokenguard.core.callers import Caller
-from asgi_tokenguard.core.claims import RefreshClaims, check_subject
+from asgi_tokenguard.core.claims import RefreshClaims, TokenClaims, check_subject
 from asgi_tokenguard.core.decisions import ACCESS_CODES, Access, refusal_code
 from asgi_tokenguard.core.endings import Ending
 from asgi_tokenguard.core.risk import Action
 from asgi_tokenguard.core.sessions import Session, pack_address
 from asgi_tokenguard.engine import Engine
-from asgi_tokenguard.errors import Code, ConfigurationError, NotAuthenticated, StepUpRequired
+from asgi_tokenguard.errors import Code, ConfigurationError, NotAuthenticated, ProofRefused, StepUpRequired
 from asgi_tokenguard.events.mirror import reconcile
+from asgi_tokenguard.keys import KeySet
 from asgi_tokenguard.options import GuardOptions, settle
 from asgi_tokenguard.parcels import Answer, Delivery, Identity, Source, identity_in
 from asgi_tokenguard.store.answers import Presentation, Tracking, Whose
@@ -118,6 +119,7 @@ class TokenGuard:
         claims = self.engine.codec.read_access(access_token)
         if isinstance(claims, Fault):
             raise NotAuthenticated(Code.INVALID_TOKEN)
+        _refuse_bound(claims)
         async with self._patience():
             access = await self.engine.liveness.judge(claims)
             if access is Access.LIVE:
@@ -135,6 +137,7 @@ class TokenGuard:
         claims = self.engine.codec.read_refresh(refresh_token)
         if isinstance(claims, Fault):
             raise NotAuthenticated(Code.INVALID_TOKEN)
+        _refuse_bound(claims)
         source = None if ip_address is None else Source(address=pack_address(ip_address))
         async with self._patience():
             answer = await self.engine.present(claims, Caller.SCRIPT, source)
@@ -160,6 +163,18 @@ class TokenGuard:
                     raise NotAuthenticated(Code.REVOKED)
                 case _:
                     assert_never(verdict.action)
+
+    def reload_keys(self, keys: KeySet | None = None) -> None:
+        """
+        From now on *keys* sign and verify; None: read the files of a `KeyFile` again, without waiting until they are looked at.
+
+        Tokens of a key that is gone do not count a moment longer.  Raises `ConfigurationError`, and then nothing has changed.
+        """
+        self.engine.signing.reload(keys)
+
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """The public keys as a JWK set, for services that verify access tokens themselves; secrets are not in it."""
+        return self.engine.codec.jwks()
 
     async def endings(self, subject: str) -> list[Ending]:
         """Why sessions of *subject* have ended in the last 24 hours, the latest first."""
@@ -215,3 +230,9 @@ class TokenGuard:
             access_token=self.engine.access_token(delivery),
             refresh_token=self.engine.refresh_token(delivery)[0] if delivery.handout.cookie else None,
         )
+
+
+def _refuse_bound(claims: TokenClaims) -> None:
+    # There is no request here whose proof could be looked at (RFC 9449), and without one a copy would serve.
+    if claims.jkt:
+        raise ProofRefused(Code.INVALID_DPOP_PROOF, "only a request can prove it")

@@ -21,14 +21,15 @@ class Liveness:
     """
     Judges access tokens whose signature is verified.
 
-    *caches* is None where every request is to ask Redis.
+    *caches* is None where every request is to ask Redis; *leeway* is for how many seconds a token that is over still counts.
     """
 
-    def __init__(self, store: RedisStore, caches: Caches | None, lifetimes: Lifetimes) -> None:
+    def __init__(self, store: RedisStore, caches: Caches | None, lifetimes: Lifetimes, leeway: int = 0) -> None:
         self._store = store
         self._clock = store.clock
         self._caches = caches
         self._idle = lifetimes.idle
+        self._leeway = leeway
 
     def known(self, field: bytes) -> Identity | None:
         """Whose the token in *field* is, where it was live within the bound; None where it has to be verified and asked."""
@@ -48,7 +49,7 @@ class Liveness:
         """
         clock = self._clock
         # What is over is not worth a round trip; where our clock has drifted, the rotation script still has the last word.
-        if clock.is_synced and clock.now_ms() // 1000 >= claims.exp:
+        if clock.is_synced and clock.now_ms() // 1000 >= claims.exp + self._leeway:
             return Access.EXPIRED
         cache = None if self._caches is None or field is None else self._caches.here()
         reading = None if cache is None else cache.begin(self._store.key_of(claims.sub))
@@ -61,7 +62,7 @@ class Liveness:
     async def _ask(self, claims: AccessClaims, field: bytes | None, reading: Reading | None) -> Access:
         record = await self._store.check(claims.sub, claims.sid)
         now = self._clock.now_ms() // 1000
-        if now >= claims.exp:
+        if now >= claims.exp + self._leeway:
             return Access.EXPIRED
         if record is None or now >= record.head.ends_at(self._idle):
             return Access.ENDED
@@ -69,12 +70,17 @@ class Liveness:
         if (head.gen, head.access_jti) != (claims.gen, claims.jti):
             return Access.SUPERSEDED
         if head.seen:
-            self._keep(claims, field, reading, min(claims.exp, head.ends_at(self._idle)))
+            self._keep(claims, field, reading, min(claims.exp + self._leeway, head.ends_at(self._idle)))
             return Access.LIVE
         # This verdict is not kept: the mark is a change of the user's key, of which the channel tells.
         if await self._store.see(claims.sub, claims.sid, gen=claims.gen, access_jti=claims.jti):
             return Access.LIVE
         return Access.SUPERSEDED
+
+    def forget(self) -> None:
+        """Whatever is known has to be verified and asked again."""
+        if self._caches is not None:
+            self._caches.forget()
 
     def _keep(self, claims: AccessClaims, field: bytes | None, reading: Reading | None, ends: int) -> None:
         if self._caches is None or field is None:

@@ -10,6 +10,14 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
+def running_loop() -> AbstractEventLoop | None:
+    """The loop that runs in this thread."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class PerLoop(Generic[T]):
     """
     One thing for each event loop, until it is taken away or its loop is closed.
@@ -48,6 +56,11 @@ class PerLoop(Generic[T]):
         """Those of all loops that are not closed."""
         self.forget_ended_loops()
         return list(self._things.values())
+
+    def items(self) -> list[tuple[AbstractEventLoop, T]]:
+        """Those of all loops that are not closed, each with its loop."""
+        self.forget_ended_loops()
+        return list(self._things.items())
 
     def forget_ended_loops(self) -> None:
         for loop in [loop for loop in list(self._things) if loop.is_closed()]:  # other threads may add their loops meanwhile

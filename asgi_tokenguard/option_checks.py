@@ -9,10 +9,13 @@ from inspect import signature
 from typing import Any, Final, TypeVar
 
 from asgi_tokenguard.core.callers import normal_origin
+from asgi_tokenguard.core.dpop import DPoP
 from asgi_tokenguard.core.durability import Durability, Level
+from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.paths import Openness, Paths, Patterns, is_odd
 from asgi_tokenguard.errors import ConfigurationError
-from asgi_tokenguard.keys import Key, KeySet
+from asgi_tokenguard.keys import Key, KeyFile, KeySet
+from asgi_tokenguard.keys.pairs import require_cryptography
 
 T = TypeVar("T")
 
@@ -61,7 +64,7 @@ _TAKEN_HEADERS: Final = frozenset(
 )
 
 
-def keys(options: Mapping[str, Any]) -> KeySet:
+def keys(options: Mapping[str, Any]) -> KeySet | KeyFile:
     if ("secret" in options) == ("keys" in options):
         problem = (
             "both are given" if "secret" in options else "no secret is given, and a random one would differ in each worker"
@@ -71,7 +74,23 @@ def keys(options: Mapping[str, Any]) -> KeySet:
         raise ConfigurationError("secret", "it is None", "set the environment variable that you read it from")
     if "secret" in options:
         return KeySet([Key(options["secret"])])
-    return instance("keys", options["keys"], KeySet)
+    return options["keys"] if isinstance(options["keys"], KeyFile) else instance("keys", options["keys"], KeySet)
+
+
+def leeway(value: object, lifetimes: Lifetimes) -> int:
+    # RFC 7519 section 4.1.4: "usually no more than a few minutes".
+    most = min(300, lifetimes.access // 2)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        remedy = f"give whole seconds from 0 to {most}, half an access lifetime and 300 at most"
+        raise ConfigurationError("leeway", f"{value!r} is out of range", remedy)
+    return value
+
+
+def dpop(value: object) -> DPoP | None:
+    if value is None:
+        return None
+    require_cryptography()
+    return instance("dpop", value, DPoP)
 
 
 def instance(option: str, value: object, kind: type[T]) -> T:

@@ -12,13 +12,15 @@ from asgi_tokenguard import option_checks as checks
 from asgi_tokenguard.core.address import TrustedProxies
 from asgi_tokenguard.core.cookie import RefreshCookie
 from asgi_tokenguard.core.doubts import Watch
+from asgi_tokenguard.core.dpop import DPoP
 from asgi_tokenguard.core.durability import Durability
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.media_types import MediaTypes
+from asgi_tokenguard.core.parties import Parties
 from asgi_tokenguard.core.paths import Paths, Patterns, mount_point
 from asgi_tokenguard.core.risk import RiskPolicy
 from asgi_tokenguard.errors import ConfigurationError
-from asgi_tokenguard.keys import KeySet
+from asgi_tokenguard.keys import KeyFile, KeySet
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
@@ -46,8 +48,16 @@ class _Options(TypedDict, total=False):
 
     secret: str | bytes
     """The secret that signs tokens, at least 32 bytes; this or *keys* is required."""
-    keys: KeySet
-    """Several secrets, from oldest to newest."""
+    keys: KeySet | KeyFile
+    """Several keys, from oldest to newest, in code or in a file that may change."""
+    issuer: str
+    """What tokens carry as `iss`, and must carry.  Default: none, and then none may."""
+    audience: str | Iterable[str]
+    """What tokens carry as `aud`; they must name one of these.  Default: none, and then none may."""
+    leeway: int
+    """Seconds for which an access token still counts once it is over.  Default: 0."""
+    dpop: DPoP
+    """Sessions may be bound to a key of their client's (RFC 9449).  Default: none, and proofs are not looked at."""
     namespace: str
     """Prefix of all keys in Redis.  Default: `"tg"`."""
     timeout: float
@@ -155,7 +165,10 @@ class MiddlewareOptions(_Options, total=False):
 class Settings:
     """Options after their check, in the form that a request needs."""
 
-    keys: KeySet
+    keys: KeySet | KeyFile
+    parties: Parties
+    leeway: int  # seconds
+    dpop: DPoP | None
     redis: str | Redis | RedisCluster = field(repr=False)  # a URL holds a password
     namespace: str
     timeout: float
@@ -202,6 +215,7 @@ def settle(options: Mapping[str, Any]) -> Settings:
         raise ConfigurationError("redis", "it is missing or None", "pass redis='redis://localhost:6379/0'")
     access_header, access_scheme = checks.access_header(options.get("access_header", "Authorization: Bearer"))
     new_token_header = checks.header_name("new_token_header", options.get("new_token_header", "X-New-Access-Token")).encode()
+    lifetimes = checks.instance("lifetimes", options.get("lifetimes", Lifetimes()), Lifetimes)
     timeout = checks.timeout(options.get("timeout", 1.0))
     paths = checks.paths(options)
     reauthentication = checks.reauthentication(options.get("reauthentication", ()), paths)
@@ -209,7 +223,10 @@ def settle(options: Mapping[str, Any]) -> Settings:
     endpoints = mount_point(options.get("endpoints"), patterns)
     return Settings(
         keys=checks.keys(options),
+        parties=Parties.parse(options.get("issuer"), options.get("audience")),
+        leeway=checks.leeway(options.get("leeway", 0), lifetimes),
         redis=options["redis"],
+        dpop=checks.dpop(options.get("dpop")),
         namespace=checks.namespace(options.get("namespace", "tg")),
         timeout=timeout,
         durability=checks.durability(options.get("durability", "primary"), timeout, options["redis"]),
@@ -217,7 +234,7 @@ def settle(options: Mapping[str, Any]) -> Settings:
         staleness=checks.staleness(options.get("staleness", STALENESS)),
         strict=checks.strict(options.get("strict", ())),
         paths=paths,
-        lifetimes=checks.instance("lifetimes", options.get("lifetimes", Lifetimes()), Lifetimes),
+        lifetimes=lifetimes,
         cookie=checks.instance("cookie", options.get("cookie", RefreshCookie()), RefreshCookie),
         access_header=access_header,
         access_scheme=access_scheme,

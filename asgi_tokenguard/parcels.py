@@ -31,6 +31,7 @@ class Identity:
     claims: Mapping[str, Any] = field(repr=False)
     auth_time: int
     granted: tuple[str, ...]
+    jkt: str = ""  # thumbprint of the key to which the session is bound; empty where it is not
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -67,6 +68,7 @@ class Delivery:
     handout: Handout
     decided_at: float
     endings: int
+    jkt: str = ""  # what its tokens are bound to
 
 
 NOWHERE: Final = Source()
@@ -81,14 +83,14 @@ class Answer(NamedTuple):
     found: Presentation | None = None
 
 
-def identity_of(subject: str, sid: str, record: Record) -> Identity:
-    return _identity(subject, sid, load_claims(record.claims), record.head.auth_time)
+def identity_of(subject: str, sid: str, record: Record, jkt: str) -> Identity:
+    return _identity(subject, sid, load_claims(record.claims), record.head.auth_time, jkt)
 
 
 def identity_in(claims: AccessClaims) -> Identity:
-    return _identity(claims.sub, claims.sid, claims.claims, claims.auth_time)
+    return _identity(claims.sub, claims.sid, claims.claims, claims.auth_time, claims.jkt)
 
 
-def _identity(subject: str, sid: str, claims: Mapping[str, Any], auth_time: int) -> Identity:
+def _identity(subject: str, sid: str, claims: Mapping[str, Any], auth_time: int, jkt: str) -> Identity:
     granted = SIGNED_IN + scopes(claims)
-    return Identity(subject=subject, session_id=sid, claims=claims, auth_time=auth_time, granted=granted)
+    return Identity(subject=subject, session_id=sid, claims=claims, auth_time=auth_time, granted=granted, jkt=jkt)

@@ -23,7 +23,11 @@ from _tables import table, with_table, with_tables
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 FOLDER = DOCUMENT.with_suffix("")
 # Pages that show the table of a benchmark as well.
-TOPICS = {"durability": DOCUMENT.parent / "topics" / "durability.md", "model": DOCUMENT.parent / "topics" / "scale.md"}
+TOPICS = {
+    "durability": DOCUMENT.parent / "topics" / "durability.md",
+    "model": DOCUMENT.parent / "topics" / "scale.md",
+    "tokens": DOCUMENT.parent / "keys.md",
+}
 # 4.5 to 1 against white and 4.6 to 1 against black: WCAG 2 asks for 4.5.
 GREY = "#767676"
 OTHERS, OURS = "#a3a3a3", "#2f7fd8"
@@ -64,6 +68,10 @@ PLOTS = {
         title="One rotation",
         panels={"rotation_us": "µs, a rotation", "server_us": "µs in the server"},
         ours=lambda row: row["name"].endswith("script"),
+    ),
+    "tokens": Plot(
+        title="Tokens by the algorithm of their key",
+        panels={"mint_us": "µs to sign", "genuine_us": "µs to verify", "forged_us": "µs to refuse a forged one"},
     ),
     "memory": Plot(
         title="A session in Redis",

@@ -28,6 +28,7 @@ from asgi_tokenguard.errors import (
     NotForPages,
     NotFound,
     NotGuarded,
+    ProofRefused,
     Refusal,
     ResponseStarted,
     StepUpRequired,
@@ -109,6 +110,18 @@ ANSWERS = [
         for code in UNAUTHORIZED
     ],
     (
+        ProofRefused(Code.INVALID_DPOP_PROOF, "it has been used", algorithms=("ES256", "EdDSA")),
+        401,
+        "invalid_dpop_proof",
+        {"WWW-Authenticate": 'DPoP error="invalid_dpop_proof", error_description="it has been used", algs="ES256 EdDSA"'},
+    ),
+    (
+        ProofRefused(Code.USE_DPOP_NONCE, "it is over", nonce="new"),
+        401,
+        "use_dpop_nonce",
+        {"WWW-Authenticate": 'DPoP error="use_dpop_nonce", error_description="it is over"', "DPoP-Nonce": "new"},
+    ),
+    (
         StepUpRequired(300, "distance"),
         401,
         "step_up_required",
@@ -138,7 +151,9 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("refusal", "status", "code", "headers"), ANSWERS, ids=[row[2] for row in ANSWERS])
 def test_p29_each_refusal_is_an_answer_with_status_code_and_challenge(refusal, status, code, headers):
-    assert (status, code, DETAIL[refusal.code], headers) == (
+    # What is wrong with a proof its maker has to know; the other sentences are one for each code.
+    sentence = DETAIL[refusal.code] + (" The proof: it has been used." if code == "invalid_dpop_proof" else "")
+    assert (status, code, sentence, headers) == (
         refusal.status_code,
         refusal.code,
         refusal.detail,
@@ -178,6 +193,8 @@ def test_codes_are_never_renamed():
         "insufficient_scope",
         "not_for_pages",
         "not_confirmed",
+        "invalid_dpop_proof",
+        "use_dpop_nonce",
     ] == [code.value for code in Code]
 
 

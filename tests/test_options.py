@@ -21,6 +21,7 @@ from redis.asyncio.sentinel import Sentinel
 
 from asgi_tokenguard import (
     ConfigurationError,
+    DPoP,
     Durability,
     Key,
     KeySet,
@@ -31,6 +32,7 @@ from asgi_tokenguard import (
 )
 from asgi_tokenguard.core.address import TrustedProxies
 from asgi_tokenguard.core.media_types import MediaTypes
+from asgi_tokenguard.core.parties import Parties
 from asgi_tokenguard.core.paths import Openness, Patterns
 from asgi_tokenguard.core.risk import RiskPolicy
 from asgi_tokenguard.geo import FixedLocator
@@ -64,6 +66,9 @@ def test_the_defaults_are_those_of_the_design():
     assert (
         Settings(
             keys=defaults.keys,
+            parties=Parties(issuer=None, audience=()),
+            leeway=0,
+            dpop=None,
             redis=URL,
             namespace="tg",
             timeout=1.0,
@@ -94,7 +99,7 @@ def test_the_defaults_are_those_of_the_design():
         )
         == defaults
     )
-    assert [SECRET.encode()] == [key.secret for key in defaults.keys]
+    assert [SECRET.encode()] == [key.signing for key in defaults.keys]
     assert Openness.REQUIRED is defaults.paths.openness("/", b"/")
 
 
@@ -179,6 +184,10 @@ NO_REDIS = ["", "localhost", "localhost:6379", "http://localhost", "redis:", "re
 WRONG = [
     *[({"redis": value}, "redis") for value in NO_REDIS],
     *[({"secret": value}, "secret") for value in ("", b"", "short", None, 7, True, ["s" * 32], object(), KEYS)],
+    *[({"issuer": value}, "issuer") for value in ("", 7, True, b"a", "é", "a\n", "i" * 257, ["https://id.example"])],
+    *[({"audience": value}, "audience") for value in ("", 7, b"a", "é", [], [7], ["a", ""], ["a" * 200, "b" * 200], {"a": 1})],
+    *[({"leeway": value}, "leeway") for value in (None, True, -1, 301, 0.5, "1", timedelta(seconds=1))],
+    *[({"dpop": value}, "dpop") for value in ("https://api.example", True, 7, {}, DPoP)],
     *[({"namespace": value}, "namespace") for value in ("", "a b", "{x}", "é", "x\n", "x/y", "*", "n" * 65, *NOT_TEXT)],
     *[({"timeout": value}, "timeout") for value in (0, -1, 60.1, float("nan"), float("inf"), "1", None, True, [1], 1j)],
     *[({"durability": value}, "durability") for value in (
@@ -343,7 +352,7 @@ def test_a_pattern_beside_or_around_the_endpoints_is_fine(option):
 
 # --- Unknown options
 
-LATER = ["issuer", "audience", "leeway", "on_event"]
+LATER = ["on_event"]
 
 
 @pytest.mark.parametrize("option", LATER)

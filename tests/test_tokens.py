@@ -253,7 +253,7 @@ HEADERS = {
     "a nested bomb": b"[" * 150,
     "empty": b"",
     "unknown kid, alg none": UNKNOWN | {"alg": "none"},
-    "unknown kid, alg RS256": UNKNOWN | {"alg": "RS256"},
+    "unknown kid, alg RS1": UNKNOWN | {"alg": "RS1"},
     "unknown kid, alg as a list": UNKNOWN | {"alg": ["HS256"]},
     "unknown kid, embedded jwk": UNKNOWN | {"jwk": JWK},
     "unknown kid, crit": UNKNOWN | {"crit": ["exp"]},

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
+DPOP: Final = "dpop"
 FRESH_HEADER: Final = b"x-fresh-token"
 _METADATA: Final = (b"sec-fetch-", b"sec-purpose")
 
@@ -59,7 +60,14 @@ def token_in(field: bytes, settings: Settings) -> str | None:
         return text.strip(" ")
     # RFC 9110 section 11.1: the scheme's case does not matter.  Another scheme is somebody else's credential.
     scheme, _, token = text.strip(" ").partition(" ")
-    return token.strip(" ") if scheme.lower() == settings.access_scheme else None
+    if scheme.lower() == settings.access_scheme or (settings.dpop is not None and scheme.lower() == DPOP):
+        return token.strip(" ")
+    return None
+
+
+def is_dpop(field: bytes) -> bool:
+    """Whether the access token in *field* came as one that is bound to a key (RFC 9449 section 7.1)."""
+    return field.strip(b" ").partition(b" ")[0].lower() == DPOP.encode()
 
 
 def refresh_token(headers: RawHeaders, settings: Settings) -> str | None:

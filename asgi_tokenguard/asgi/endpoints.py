@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from asgi_tokenguard.options import Settings
+    from asgi_tokenguard.engine import Engine
 
+JWK_SET: Final = "application/jwk-set+json"  # RFC 7517 section 8.5.2
+# Five minutes, as PyJWT's own client keeps a set: so long before a new key signs it is to be in here.
+KEPT: Final = 300
 SESSIONS: Final = "/sessions"
 ONE_SESSION: Final = "/sessions/{sid}"
 # For URL parsers the same name without a value; clients that are generated from a description can only write the second.
@@ -62,6 +65,10 @@ async def refresh(_: Auth, __: Asked) -> None:
 
 async def openapi(_: Auth, asked: Asked) -> object:
     return describe(OPERATIONS, asked)
+
+
+async def jwks(_: Auth, asked: Asked) -> object:
+    return responses.published(asked.jwks(), JWK_SET, KEPT)
 
 
 async def client(_: Auth, asked: Asked) -> object:
@@ -111,6 +118,16 @@ OPERATIONS: Final = (
     ),
     # Public: it says what our documentation says, and who generates a client has no session.
     Operation("GET", "/openapi.json", openapi, needs=Needs.NOTHING, answer="Description", summary="This description."),
+    # Public: the keys are, and who verifies with them has no session.
+    Operation(
+        "GET",
+        "/jwks.json",
+        jwks,
+        needs=Needs.NOTHING,
+        answer="Jwks",
+        media_type=JWK_SET,
+        summary="The public keys (RFC 7517) with which other services verify access tokens; none where a secret signs.",
+    ),
     # Public: a page needs it to sign in.
     Operation(
         "GET",
@@ -176,9 +193,9 @@ class Endpoint:
         return ", ".join(sorted({*self._methods, "OPTIONS", *(["HEAD"] if "GET" in self._methods else [])}))
 
 
-def find(scope: Scope, settings: Settings) -> Endpoint:
+def find(scope: Scope, engine: Engine) -> Endpoint:
     """The endpoint of a request below the prefix; where there is none, one that says so."""
-    path, root = scope["path"], scope.get("root_path", "")
+    path, root, settings = scope["path"], scope.get("root_path", ""), engine.settings
     here = below_root(path, root).removeprefix((settings.endpoints or "").rstrip("/"))
     sid = here.removeprefix(f"{SESSIONS}/")
     if sid != here and sid and "/" not in sid:
@@ -187,4 +204,5 @@ def find(scope: Scope, settings: Settings) -> Endpoint:
     clear = not (is_odd(path, raw) or is_misplaced(path, raw, root) or credentials.names_root(scope))
     methods = ROUTES.get(here, {}) if clear else {}
     etags = b", ".join(value for name, value in scope["headers"] if name == b"if-none-match")
-    return Endpoint(scope["method"], methods, Asked(settings, root, sid, scope.get("query_string", b""), etags))
+    asked = Asked(settings, root, sid, scope.get("query_string", b""), etags, engine.codec.jwks)
+    return Endpoint(scope["method"], methods, asked)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tokenguard import freshness
 from asgi_tokenguard.asgi import answers, brought, credentials, endpoints, gate, handout, order, responses
+from asgi_tokenguard.asgi.possession import Possession
 from asgi_tokenguard.asgi.streams import Stream
 from asgi_tokenguard.auth import SCOPE_KEY, carrier_of_known, enter, follow, identity_behind, presented_identity
 from asgi_tokenguard.core.callers import Caller, Provenance, login_caller
@@ -83,7 +84,7 @@ class Exchange:
     async def admit(self, app: ASGIApp) -> ASGIApp | None:
         """Ask all that is to be asked: what serves the request then, *app* or an endpoint of ours; None where answered."""
         self._refuse_to_be_second()
-        mounted = endpoints.find(self._scope, self._engine.settings) if gate.is_mounted(self._scope, self._engine) else None
+        mounted = endpoints.find(self._scope, self._engine) if gate.is_mounted(self._scope, self._engine) else None
         try:
             admission = await self._admission(mounted)
         except Refusal as refusal:
@@ -207,8 +208,9 @@ class Exchange:
         # A login earlier in this request ends in any case: its tokens will never leave, so nobody would hold it.
         ended = self._made if keep_session else self._brought()
         async with self._engine.store.patience():
+            jkt = await Possession(self._scope, self._engine).at_login()
             identity, self._delivery = await self._engine.login(
-                subject, claims, caller=as_caller, source=gate.source(self._scope, self._engine), brought=ended
+                subject, claims, caller=as_caller, source=gate.source(self._scope, self._engine), brought=ended, jkt=jkt
             )
         self._clears, self._pending = False, None
         self._made = {identity.session_id: subject}

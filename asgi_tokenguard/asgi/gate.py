@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from asgi_tokenguard.asgi import credentials
+from asgi_tokenguard.asgi.possession import Possession
 from asgi_tokenguard.asgi.responses import refusal_for
 from asgi_tokenguard.core.address import packed_client_address, peer_is_trusted
 from asgi_tokenguard.core.callers import Caller, caller, provenance
@@ -153,6 +154,11 @@ async def _admit(scope: Scope, engine: Engine, asks: Openness) -> Admission | Do
     field = credentials.access_field(scope["headers"], engine.settings)
     token = None if field is None else credentials.token_in(field, engine.settings)
     claims = None if token is None else engine.codec.read_access(token)
+    possession = Possession(scope, engine)
+    if isinstance(claims, AccessClaims) and field is not None and token is not None:
+        await possession.of_access(claims, field, token)
+        if claims.jkt:
+            field = None  # each request proves it anew, so that it is never served from memory
     access = await _judge(claims, engine, field)
     if isinstance(claims, AccessClaims) and access is Access.LIVE:
         return Admission(identity_in(claims))  # the first row of `decide`, taken before the facts are gathered
@@ -160,6 +166,8 @@ async def _admit(scope: Scope, engine: Engine, asks: Openness) -> Admission | Do
     if access is not Access.BAD:  # which is refused whatever the cookie says
         refresh = credentials.refresh_token(scope["headers"], engine.settings)
     shown = None if refresh is None else engine.codec.read_refresh(refresh)
+    if isinstance(shown, RefreshClaims) and shown.jkt:
+        await possession.of_refresh(shown)
     facts = _facts(scope, engine, access, claims, shown, required=asks is Openness.REQUIRED)
     decision = decide(facts)
     if decision == Reject(code=Code.SESSION_ENDED) and isinstance(claims, AccessClaims):
@@ -254,7 +262,7 @@ async def _carry_out_judged(
         case StepUp(reason=reason):
             if not takes_pending(scope, engine) or doubted.found.record is None:
                 raise StepUpRequired(engine.settings.fresh, reason)
-            identity = identity_of(claims.sub, claims.sid, doubted.found.record)
+            identity = identity_of(claims.sub, claims.sid, doubted.found.record, claims.jkt)
             return Admission(identity, pending=Pending(reason, claims, doubted.source))
         case Reject() | Pass():
             await engine.end(claims.sub, Whose.ONE, claims.sid)

@@ -45,6 +45,7 @@ class Asked(NamedTuple):
     sid: str
     query: bytes
     etags: bytes  # what `If-None-Match` says; empty where it is absent
+    jwks: Callable[[], Json]  # the public keys of now
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,8 @@ def _refusals(operation: Operation, settings: Settings) -> Mapping[int, tuple[Co
     brought = dict(_BROUGHT[operation.needs])
     if brought and operation.method not in READS:
         brought[403] = (Code.CROSS_SITE_REQUEST,)
+    if 401 in brought and settings.dpop is not None:
+        brought[401] = (*brought[401], Code.INVALID_DPOP_PROOF, Code.USE_DPOP_NONCE)
     if brought and settings.refresh_header is not None:
         brought[403] = (*brought.get(403, ()), Code.NOT_FOR_PAGES)
     return brought | {status: brought.get(status, ()) + codes for status, codes in operation.refusals.items()}
@@ -255,5 +258,6 @@ SCHEMAS: Final[Json] = {
     ),
     "Ended": _object(ended={"type": "integer", "minimum": 0}),
     "Description": {"type": "object"},
+    "Jwks": _object(keys={"type": "array", "items": {"type": "object"}}),
     "Script": _TEXT,
 }

@@ -63,6 +63,13 @@ async def document(value: Any, send: Send, *, head_only: bool) -> None:
     await send_whole(Answered(200, _head(_JSON, body), b"" if head_only else body), send)
 
 
+def published(value: Any, media_type: str, seconds: int) -> Answered:
+    """A 200 with *value* as JSON of that type, which anybody may keep for so many *seconds*."""
+    body = _dump(value)
+    described = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+    return Answered(200, [*described, (b"cache-control", b"public, max-age=%d" % seconds)], body)
+
+
 async def empty(send: Send, headers: Headers) -> None:
     """A 204, which has neither a type nor a length (RFC 9110 section 8.6)."""
     await send({"type": "http.response.start", "status": 204, "headers": [NO_STORE, *headers]})

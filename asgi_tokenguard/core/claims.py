@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,6 +22,8 @@ MAX_SUBJECT_IN_JSON: Final = 2 * MAX_SUBJECT + 2  # quotes and backslashes doubl
 # As deep as System.Text.Json reads by default; a much deeper one could be written and not be read again.
 MAX_DEPTH: Final = 64
 MAX_COUNTER: Final = 2**32 - 1
+# SHA-256 in base64url (RFC 7638 section 3).
+_THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,8 @@ class TokenClaims:
     gen: int
     iat: int
     exp: int
+    # Thumbprint of the key to which the session is bound (RFC 9449 section 6.1); empty where it is not.
+    jkt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +63,7 @@ def read_access(payload: object) -> AccessClaims | None:
         gen=payload["gen"],
         iat=payload["iat"],
         exp=payload["exp"],
+        jkt=bound_to(payload) or "",
         auth_time=payload["auth_time"],
         claims={name: value for name, value in payload.items() if name not in RESERVED},
     )
@@ -68,7 +74,13 @@ def read_refresh(payload: object) -> RefreshClaims | None:
     if jti is None or not isinstance(payload, dict):
         return None
     return RefreshClaims(
-        sub=payload["sub"], sid=payload["sid"], jti=jti, gen=payload["gen"], iat=payload["iat"], exp=payload["exp"]
+        sub=payload["sub"],
+        sid=payload["sid"],
+        jti=jti,
+        gen=payload["gen"],
+        iat=payload["iat"],
+        exp=payload["exp"],
+        jkt=bound_to(payload) or "",
     )
 
 
@@ -139,6 +151,21 @@ def scopes(claims: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(word for word in value if isinstance(word, str)) if isinstance(value, list) else ()
 
 
+def confirmation(jkt: str) -> dict[str, Any]:
+    """What a token says that is bound to the key of thumbprint *jkt* (RFC 7800, RFC 9449 section 6.1); nothing for none."""
+    return {"cnf": {"jkt": jkt}} if jkt else {}
+
+
+def bound_to(payload: Mapping[str, Any]) -> str | None:
+    """The thumbprint of the key to which the token is bound: empty for none, None where `cnf` says something else."""
+    if "cnf" not in payload:
+        return ""
+    said = payload["cnf"]
+    # A confirmation that we do not understand binds the token all the same: it is refused, not taken for a free one.
+    jkt = said.get("jkt") if isinstance(said, dict) and len(said) == 1 else None
+    return jkt if isinstance(jkt, str) and _THUMBPRINT.fullmatch(jkt) else None
+
+
 def _checked_jti(payload: object) -> bytes | None:
     """The `jti` of a *payload* in which all that both kinds of token say is there and of its type, else None."""
     if not isinstance(payload, dict):
@@ -149,7 +176,7 @@ def _checked_jti(payload: object) -> bytes | None:
         return None
     if not (_is_counter(get("gen")) and _is_counter(get("iat")) and _is_counter(get("exp"))):
         return None
-    return ulid_bytes(jti)
+    return None if bound_to(payload) is None else ulid_bytes(jti)
 
 
 def _is_deeper(value: object, levels: int) -> bool:

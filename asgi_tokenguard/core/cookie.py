@@ -16,6 +16,10 @@ _DOMAIN: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+", re.ASCII)
 _SITES: Final = re.compile(r"lax|strict|none")
 
 
+# RFC 6265bis section 5.6: browsers ignore a cookie whose name and value are longer together.
+MAX_COOKIE: Final = 4096
+
+
 class InsecureCookieWarning(UserWarning):
     """The refresh cookie travels over plain HTTP, where anyone on the way reads it."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import Context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from asgi_tokenguard.loops import PerLoop
+from asgi_tokenguard.loops import PerLoop, running_loop
 from asgi_tokenguard.store.answers import Tracking
 from asgi_tokenguard.store.cache import VerdictCache
 from asgi_tokenguard.store.tracking import Listener
@@ -52,6 +53,15 @@ class Caches:
         cache = self._caches.get(VerdictCache)
         self._latest = get_ident(), cache
         return cache
+
+    def forget(self) -> None:
+        """Drop what is known in every loop; in those of other threads at their next turn."""
+        for loop, cache in self._caches.items():
+            if loop is running_loop():
+                cache.forget()
+            else:
+                with suppress(RuntimeError):  # it has ended meanwhile, and serves nobody
+                    loop.call_soon_threadsafe(cache.forget)
 
     def listen(self) -> None:
         """Open the channels of the running loop, where they are not open."""

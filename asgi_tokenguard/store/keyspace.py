@@ -30,6 +30,11 @@ def place_key(namespace: str, slot: int) -> str:
     return f"{namespace}:g:{slot:x}"
 
 
+def proof_key(namespace: str, name: bytes) -> str:
+    """The key that remembers the use of one proof of possession."""
+    return f"{namespace}:d:{urlsafe_b64encode(name).rstrip(b'=').decode()}"
+
+
 # A check asks for the same key twice or thrice; a thousand of those at work at once are more than a process serves in a tick.
 @lru_cache(maxsize=1024)
 def _tag(subject: str) -> str:

@@ -22,7 +22,7 @@ from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.store.caches import Caches
 from asgi_tokenguard.store.durability import Confirmation, Confirmations, Confirmer
 from asgi_tokenguard.store.floor import check_version
-from asgi_tokenguard.store.keyspace import place_key, session_key, tombstone_key
+from asgi_tokenguard.store.keyspace import place_key, proof_key, session_key, tombstone_key
 from asgi_tokenguard.store.lineage import Lineages
 from asgi_tokenguard.store.link import Link
 from asgi_tokenguard.store.patience import Patience
@@ -260,6 +260,11 @@ class RedisStore:
     async def put_place(self, slot: int, raw: bytes, seconds: int) -> None:
         key = place_key(self._namespace, slot)
         await self._link.write(key, "SET", key, raw, "EX", seconds)
+
+    async def is_first(self, name: bytes, seconds: int) -> bool:
+        """Whether *name* (of a proof of possession) was not said in the last *seconds*; of two at once, one is the first."""
+        key = proof_key(self._namespace, name)
+        return await self._link.write(key, "SET", key, b"", "NX", "EX", seconds) is not None
 
     async def update_claims(self, subject: str, sid: str | None, claims: bytes, base: bytes) -> int:
         """Give one session, or all (None), new claims; the number of sessions that have them now."""

@@ -150,6 +150,7 @@ COOKIES = [
 # is told to a mirror, and which bodies end with their session.
 NOT_ABOUT_FRESHNESS = {
     "secret",
+    "dpop",
     "durability",
     "keys",
     "redis",
@@ -162,6 +163,9 @@ NOT_ABOUT_FRESHNESS = {
 }
 CHOICES = {
     "public": st.just(PUBLIC),
+    "issuer": st.sampled_from([None, "https://id.example"]),
+    "audience": st.sampled_from([None, "https://api.example"]),
+    "leeway": st.sampled_from([0, 5]),
     "cache": st.booleans(),
     "staleness": st.sampled_from([0.05, 1]),
     "strict": st.sampled_from([(), ("/*",)]),

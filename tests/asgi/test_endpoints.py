@@ -197,6 +197,8 @@ TABLE = {
     ("POST", "/auth/logout"): LOGOUT,
     ("GET", "/auth/openapi.json"): alike("200"),
     ("HEAD", "/auth/openapi.json"): alike("200"),
+    ("GET", "/auth/jwks.json"): alike("200"),
+    ("HEAD", "/auth/jwks.json"): alike("200"),
     ("GET", "/auth/client.js"): alike("200"),
     ("HEAD", "/auth/client.js"): alike("200"),
     **{("DELETE", f"/auth/sessions{query}"): row(GUARDED, "400 invalid_query") for query in (
@@ -206,16 +208,20 @@ TABLE = {
         ("POST", "/auth/sessions"), ("PUT", "/auth/sessions"), ("get", "/auth/sessions"), ("TRACE", "/auth/sessions"),
         ("GET", "/auth/sessions/{sid}"), ("HEAD", "/auth/sessions/{sid}"), ("PATCH", "/auth/sessions/{sid}"),
         ("GET", "/auth/logout"), ("HEAD", "/auth/logout"), ("DELETE", "/auth/logout"), ("GET", "/auth/refresh"),
-        ("POST", "/auth/openapi.json"), ("POST", "/auth/client.js"), ("", "/auth/logout"))},
+        ("POST", "/auth/openapi.json"), ("POST", "/auth/client.js"), ("POST", "/auth/jwks.json"), ("", "/auth/logout"))},
     **{("OPTIONS", path): alike("204") for path in (
         "/auth/sessions", "/auth/sessions/x", "/auth/logout", "/auth/refresh", "/auth/openapi.json")},
     **{("GET", path): alike("404 not_found") for path in (
-        "/auth/", "/auth/x", "/auth/jwks.json", "/auth/client.mjs", "/auth/sessions/", "/auth/sessions/a/b", "/auth/Sessions",
+        "/auth/", "/auth/x", "/auth/jwks", "/auth/client.mjs", "/auth/sessions/", "/auth/sessions/a/b", "/auth/Sessions",
         "/auth/sessionsx", "/auth/auth/sessions", "/auth/openapi.json/", "/auth/{sid}")},
     ("POST", "/auth/logout/"): alike("404 not_found"),
     ("DELETE", "/auth/sessions/{sid}/"): alike("404 not_found"),
     ("OPTIONS", "/auth/x"): alike("404 not_found"),
 }  # fmt: skip
+
+
+# The answers that are the same for all.
+KEPT = {"/auth/client.js": "no-cache", "/auth/jwks.json": "public, max-age=300"}
 
 
 @pytest.mark.parametrize(("request_line", "expected"), TABLE.items(), ids=[" ".join(line) for line in TABLE])
@@ -227,8 +233,8 @@ async def test_each_request_meets_its_answer(stage, request_line, expected):
         headers = await credentials(stage, device)
         result = await call(stage.app, method, path.replace("{sid}", device.sid), headers)
         found.append(outcome(result))
-        public = path == "/auth/client.js" and result.status == 200  # the one answer that is the same for all
-        assert ("no-cache" if public else "no-store") in result.all("cache-control")
+        kept = KEPT.get(path) if result.status == 200 else None
+        assert (kept or "no-store") in result.all("cache-control")
         if result.status >= 400:
             assert {"detail", "code"} == set(result.json())
         if result.status == 401:
@@ -578,6 +584,7 @@ async def test_i14_what_does_not_exist_asks_redis_nothing_and_rotates_nothing(st
         ("OPTIONS", "/auth/sessions"),
         ("GET", "/auth/openapi.json"),
         ("GET", "/auth/client.js"),
+        ("GET", "/auth/jwks.json"),
     ):
         assert "nothing" == carried(await owner.ask(method, path))
     assert not stage.commands() - before
@@ -618,6 +625,7 @@ async def test_head_is_get_without_a_body(stage, path):
         ("/auth/refresh", "OPTIONS, POST"),
         ("/auth/openapi.json", "GET, HEAD, OPTIONS"),
         ("/auth/client.js", "GET, HEAD, OPTIONS"),
+        ("/auth/jwks.json", "GET, HEAD, OPTIONS"),
     ],
 )
 async def test_each_path_says_its_methods(stage, path, allow):

@@ -13,12 +13,14 @@ from starlette.responses import PlainTextResponse
 from support.actors import COOKIE, METADATA, OWN, Browser
 from support.apps import plain_app
 from support.forge import claims_of, digest_of, header_of
+from support.possession import Holder
 from support.server import RedisServer
 from support.stage import answer, carried, staged, who
 from support.streams import Ticker, reading
 from support.wire import call
 
 from asgi_tokenguard import (
+    DPoP,
     Durability,
     FixedLocator,
     InsecureCookieWarning,
@@ -58,6 +60,67 @@ async def test_secret_verifies_and_another_one_does_not(stage):
         assert 200 == (await call(one.app, "GET", "/me", bearer(token))).status
         # Its kid is unknown there, so that the token proves nothing.
         assert "token_required" == (await call(two.app, "GET", "/me", bearer(token))).code
+
+
+async def test_dpop_binds_what_a_login_with_a_proof_starts(stage, clock):
+    holder = Holder(now=clock.time)
+    async with stage() as plain, stage(dpop=DPoP(OWN)) as bound:
+        for where, is_bound in ((plain, False), (bound, True)):
+            token = (await log_in(where, dpop=holder.proof("POST", f"{OWN}/login"))).new_token
+            assert is_bound is ("cnf" in claims_of(token))
+            status = 401 if is_bound else 200
+            assert status == (await call(where.app, "GET", "/me", bearer(token))).status
+
+
+async def test_issuer_is_carried_and_asked_for(stage):
+    async with stage() as before, stage(issuer="https://id.example") as named, stage(issuer="https://id.example/") as other:
+        token = (await log_in(named)).new_token
+        assert "https://id.example" == claims_of(token)["iss"]
+        assert 200 == (await call(named.app, "GET", "/me", bearer(token))).status
+        bare = (await log_in(before)).new_token
+        assert "iss" not in claims_of(bare)
+        for where, shown in ((before, token), (other, token), (named, bare)):
+            assert "invalid_token" == (await call(where.app, "GET", "/me", bearer(shown))).code
+
+
+async def test_audience_is_carried_and_asked_for_in_every_kind_of_token(stage):
+    async with stage(audience="https://api.example") as one, stage(audience=["mobile", "https://api.example"]) as two:
+        browser = Browser(one.app)
+        tab = browser.tab()
+        await tab.post("/login")
+        assert ["https://api.example"] * 3 == [claims_of(token)["aud"] for token in (tab.token, browser.jar, browser.fresh)]
+        browser.app = two.app
+        assert 200 == (await tab.get()).status
+        theirs = Browser(two.app).tab()
+        await theirs.post("/login")
+        assert ["mobile", "https://api.example"] == claims_of(theirs.token)["aud"]
+    async with stage(audience="mobile") as other:
+        browser.app = other.app
+        assert 401 == (await tab.get()).status
+        tab.reload()
+        assert 401 == (await tab.get()).status  # nor by its cookie
+
+
+@pytest.mark.parametrize("cache", [True, False])
+async def test_leeway_is_how_long_a_token_that_is_over_still_counts(stage, clock, cache):
+    async with stage(cache=cache) as strict, stage(leeway=60, cache=cache) as patient:
+        token = (await log_in(patient)).new_token
+        for _ in range(3):
+            assert 200 == (await call(patient.app, "GET", "/me", bearer(token))).status
+        clock.advance(900 + 59)
+        assert 200 == (await call(patient.app, "GET", "/me", bearer(token))).status
+        assert "token_expired" == (await call(strict.app, "GET", "/me", bearer(token))).code
+        clock.advance(2)
+        assert "token_expired" == (await call(patient.app, "GET", "/me", bearer(token))).code
+
+
+async def test_leeway_changes_nothing_of_when_a_cookie_rotates(stage, clock):
+    async with stage(leeway=60) as patient:
+        tab = Browser(patient.app).tab()
+        await tab.post("/login")
+        tab.reload()
+        clock.advance(901)
+        assert "both" == carried(await tab.get())
 
 
 async def test_keys_are_exchanged_without_logging_anybody_out(options, clock):

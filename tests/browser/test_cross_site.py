@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 THIRD_PARTY_COOKIES = {"profile": {"cookie_controls_mode": 0, "block_third_party_cookies": False}}
 
 
-@pytest.fixture(params=["far", "near"])
+@pytest.fixture(params=["far", pytest.param("near", marks=pytest.mark.thorough)])
 def evil(request, attacker):
     """Where the attacker's page is."""
     return getattr(attacker, request.param)

@@ -17,7 +17,10 @@ from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.rotation import NewIds, Outcome, Shown, present
 
 
-@pytest.mark.parametrize("world", SHORT[:2], ids=["two tabs", "a tab, pages and images"])
+@pytest.mark.parametrize(
+    "world",
+    [pytest.param(SHORT[0], marks=pytest.mark.thorough, id="two tabs"), pytest.param(SHORT[1], id="a tab, pages and images")],
+)
 def test_i7_i8_no_order_of_events_logs_an_honest_browser_out(world):
     """Parallel tabs, lost, late and reordered answers, slow handlers, reloads: every reachable state."""
     states, way = search(Rules(), world)

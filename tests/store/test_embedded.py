@@ -524,6 +524,7 @@ def test_a_home_in_which_no_keeper_can_work_is_told(folder, new):
         new(f"embedded://{folder}/home").start()
 
 
+@pytest.mark.thorough
 def test_a_server_that_hangs_is_waited_for_but_not_for_ever(folder, new, monkeypatch, caplog):
     server = new(f"embedded://{folder}/home")
     pid = pid_of(server.start())
@@ -602,6 +603,7 @@ def test_the_last_of_two_who_leave_at_the_same_time_sees_the_end(folder, new):
     assert not is_alive(pid)
 
 
+@pytest.mark.thorough
 def test_who_comes_while_the_last_one_goes_finds_a_server(folder, new):
     """Coming and going in any order: whoever has started has a server that answers."""
     servers = [new(f"embedded://{folder}/home") for _ in range(3)]
@@ -635,6 +637,7 @@ def test_processes_share_the_server_of_a_directory_until_the_last_one_ends(folde
     assert not is_alive(pid)
 
 
+@pytest.mark.thorough
 def test_five_processes_that_start_at_once_get_one_server(folder, program):
     workers = [program(f"embedded://{folder}/home") for _ in range(5)]
     for worker in workers:
@@ -647,6 +650,7 @@ def test_five_processes_that_start_at_once_get_one_server(folder, program):
 
 
 @pytest.mark.parametrize("url", ["embedded://", "embedded://{folder}/home"])
+@pytest.mark.thorough
 def test_a_server_ends_with_a_process_that_was_killed(folder, program, url):
     parent = program(url.format(folder=folder))
     place = parent.do("start")
@@ -719,6 +723,7 @@ def test_ctrl_c_is_for_the_program_and_not_for_its_server(program):
 
 
 @pytest.mark.parametrize("url", ["embedded://", "embedded://{folder}/home"])
+@pytest.mark.thorough
 def test_a_forked_child_is_a_user_once_it_has_started(folder, program, url):
     parent = program(url.format(folder=folder))
     place = parent.do("start")

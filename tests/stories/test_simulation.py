@@ -41,6 +41,7 @@ async def test_i7_i8_i15_three_tabs_on_a_bad_network_are_never_logged_out(place,
     assert outcome.shortest >= LIFETIMES.access
 
 
+@pytest.mark.thorough
 async def test_i9_three_hundred_thieves_who_come_back_while_the_owner_works_are_all_caught(place):
     """Each has a copy of the cookie, comes back at random moments with the newest that he has, and uses what he gets."""
     began = time.perf_counter()

@@ -79,7 +79,7 @@ def test_an_app_without_a_guard_gets_one(still):
     with guarded(bare_app(), redis=still.url, required=False) as app, AuthClient(app) as client:
         client.post("/")
         assert {"user": "ada"} == client.get("/").json()
-        assert SECRET.encode() == next(iter(client.guard.engine.settings.keys)).secret
+        assert SECRET.encode() == next(iter(client.guard.engine.settings.keys)).signing
 
 
 def test_it_may_be_given_keys(still):

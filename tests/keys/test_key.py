@@ -22,7 +22,7 @@ def refusal(build, *args, **options) -> ConfigurationError:
 
 
 def test_a_secret_is_text_or_bytes():
-    assert SECRET.encode() == Key(SECRET).secret == Key(SECRET.encode()).secret
+    assert SECRET.encode() == Key(SECRET).signing == Key(SECRET.encode()).signing
     assert Key(SECRET).kid == Key(SECRET.encode()).kid
 
 
@@ -60,6 +60,8 @@ PEM = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----EN
         PEM.replace("PUBLIC KEY", "CERTIFICATE"),
         PEM.replace("PUBLIC KEY", "RSA PRIVATE KEY"),
         "---- BEGIN SSH2 PUBLIC KEY ----\nAAAAB3NzaC1yc2EAAAADAQABAAAB\n---- END SSH2 PUBLIC KEY ----",
+        '{"kty": "oct", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}',
+        '\n{"keys": [{"kty": "RSA", "n": "AAAA", "e": "AQAB"}]}',
         "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC user@host",
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB user@host",
         "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY= user@host",
@@ -68,10 +70,11 @@ PEM = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----EN
 def test_p36_a_public_key_is_no_secret(secret):
     """Whoever knows it, and all may, could sign."""
     error = refusal(Key, secret)
-    assert ("secret", "pass a random secret") == (error.option, error.remedy)
+    assert "secret" == error.option
+    assert error.remedy.startswith("pass a random secret, or the key with its algorithm")
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA", "none", "hs256", "", None, 7, ["HS256"], {"HS256": 1}])
+@pytest.mark.parametrize("algorithm", ["ES256K", "RS1", "RSA1_5", "none", "hs256", "", None, 7, ["HS256"], {"HS256": 1}])
 def test_another_algorithm_is_refused_with_the_list(algorithm):
     error = refusal(Key, SECRET, algorithm=algorithm)
     assert "keys" == error.option
@@ -95,33 +98,6 @@ def test_a_kid_may_be_given(kid):
 def test_a_kid_is_a_short_printable_name(kid):
     error = refusal(Key, SECRET, kid=kid)
     assert ("keys", "use up to 64 ASCII characters") == (error.option, error.remedy)
-
-
-def test_the_newest_key_signs():
-    old, new = Key(SECRET), Key(SECRET + "!")
-    assert [old, new] == list(KeySet([old, new]))
-    assert new is KeySet([old, new]).signing
-    assert [old, new] == list(KeySet(iter((old, new))))
-
-
-@pytest.mark.parametrize("keys", [[], (), None, 7, SECRET, [SECRET], [Key(SECRET), SECRET], Key(SECRET), Key, [None]])
-def test_a_key_set_is_made_of_keys_and_never_empty(keys):
-    error = refusal(KeySet, keys)
-    assert ("keys", "write KeySet([Key(secret)])") == (error.option, error.remedy)
-    assert SECRET not in str(error)
-
-
-@pytest.mark.parametrize(
-    "keys",
-    [
-        [Key(SECRET), Key(SECRET)],
-        [Key(SECRET, kid="a"), Key(SECRET + "!", kid="a")],
-        [Key(SECRET + SECRET), Key(SECRET + SECRET, algorithm="HS512")],
-    ],
-    ids=["one secret twice", "one kid twice", "one secret, two algorithms"],
-)
-def test_two_keys_of_one_name_are_refused(keys):
-    assert "same kid" in str(refusal(KeySet, keys))
 
 
 def test_p35_a_key_never_shows_its_secret():
