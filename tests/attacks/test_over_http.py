@@ -13,12 +13,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import get_default_algorithms
 from support.actors import COOKIE, FRESH
 from support.forge import claims_of
 from support.http import send, serving
+from support.pairs import pair, pem, pem_of
 from support.stage import Handlers, answer, commands, travelling
 from support.wire import Answer
 
@@ -32,31 +32,31 @@ PLACES = ("access", "refresh", "fresh")
 def signer(key: Key) -> Callable[[bytes], bytes]:
     """What signs with *key*: PyJWT's algorithm, which is not ours."""
     algorithm = get_default_algorithms()[key.algorithm]
-    prepared = algorithm.prepare_key(key.secret)
+    prepared = algorithm.prepare_key(key.signing)
     return lambda message: algorithm.sign(message, prepared)
 
 
-def publics(public: Any) -> dict[str, bytes]:
+def publics(private: Any) -> dict[str, bytes]:
     """How a public key is written down: each is a secret to who does not ask what it is for."""
-    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    jwk = get_default_algorithms()["ES256"].to_jwk(public, as_dict=True)
+    public = private.public_key()
+    text = pem_of(private, private=False).encode()
+    jwk = Key.from_pem(text).public_jwk()
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return {"PEM": pem, "PEM without its last line end": pem.rstrip(), "DER": der, "JWK": compact(jwk)}
+    return {"PEM": text, "PEM without its last line end": text.rstrip(), "DER": der, "JWK": compact(jwk)}
 
 
+SECRET = "a secret of more than thirty-two bytes, for tests only"
 # The keys of a site, and the public key that everybody knows: for a secret there is none, so it is that of another service.
 SITES = {
-    "HS256": lambda: (
-        Key("a secret of more than thirty-two bytes, for tests only", kid="k"),
-        ec.generate_private_key(ec.SECP256R1()),
-    ),
+    "HS256": lambda: (Key(SECRET, kid="k"), pair("ES256")),
+    **{name: lambda name=name: (Key(pem(name), algorithm=name, kid="k"), pair(name)) for name in ("RS256", "ES256", "EdDSA")},
 }
 
 
 @pytest.fixture(scope="module", params=SITES)
 def site(request, server) -> Iterator[Any]:
     """The plain app under uvicorn, with a user logged in and a page that asks for a fresh login."""
-    key, pair = SITES[request.param]()
+    key, public = SITES[request.param]()
     handlers = Handlers()
 
     @handlers.on("/fresh")
@@ -82,8 +82,7 @@ def site(request, server) -> Iterator[Any]:
         send(url, "GET", "/me", [("Authorization", f"Bearer {login.new_token}")])
         kinds = {"access": login.new_token, "refresh": login.cookie(), "fresh": login.cookie(FRESH)}
         loots = {
-            kind: Loot(token=token, kinds=kinds, publics=publics(pair.public_key()), sign=signer(key))
-            for kind, token in kinds.items()
+            kind: Loot(token=token, kinds=kinds, publics=publics(public), sign=signer(key)) for kind, token in kinds.items()
         }
         yield SimpleNamespace(url=url, redis=server.url, kinds=kinds, loots=loots)
 

@@ -49,7 +49,7 @@ _ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
 
 WORDS = (
     b'"sub":"', b'"sid":"01HF7YAT00C1NP6X5D30R30C9M"', b'"jti":"00000000000000000000000000"', b'"gen":', b'"iat":', b'"exp":',
-    b'"auth_time":', b"true", b"null", b"NaN", b"1e9", b"-1", b"4294967296", b"\\ud800", b"[[", b"{", b"}", b'"alg":"HS256"',
+    b'"auth_time":', b'"cnf":{"jkt":"', b'"iss":null', b"true", b"null", b"NaN", b"1e9", b"-1", b"4294967296", b"\\ud800", b"[[", b"{", b"}", b'"alg":"HS256"',
     b'"kid":"k"', b'"typ":"at+jwt"', b"none", b"crit", b"\x01.\x02.\x03", b"=", b"+", b"/",
 )  # fmt: skip
 OUTCOMES = ("t read", "t bad", "p read", "p bad", "h read", "h bad", "h unknown key", "s read", "s bad")
@@ -71,7 +71,7 @@ def check(data: bytes) -> str:
             _check_read(token, kind, found)
             outcomes.add("read")
         if make is _payload:
-            hold(_is_ours(data[1:], kind, token) in {None, not isinstance(found, Fault)}, "not what the shape says", kind, data)
+            hold(_is_ours(data[1:], kind, token) == (not isinstance(found, Fault)), "not what the shape says", kind, data)
         elif make is _text:
             hold(isinstance(found, Fault) or token == _GENUINE[kind], "a token that nobody minted", token)
     return next(f"{mode} {word}" for word in ("read", "unknown key", "bad") if word in outcomes)
@@ -145,8 +145,8 @@ _NAMES = {
 }
 
 
-def _is_ours(data: bytes, kind: Kind, token: str) -> bool | None:
-    """Whether *data* has the shape of a payload of ours; None where another rule decides."""
+def _is_ours(data: bytes, kind: Kind, token: str) -> bool:
+    """Whether *data* has the shape of a payload of ours."""
     if len(token) > MAX_TOKEN or not data:
         return False
     try:
@@ -155,9 +155,17 @@ def _is_ours(data: bytes, kind: Kind, token: str) -> bool | None:
         return False
     if not isinstance(payload, dict):
         return False
-    if "iss" in payload or "aud" in payload:
-        return None
+    if payload.get("iss") is not None or payload.get("aud") is not None:
+        return False  # of another app that shares the key
+    if kind is not Kind.FRESH and not _is_binding(payload.get("cnf", {"jkt": "A" * 43})):
+        return False
     return all(name in payload and _RULES.get(name, _is_number)(payload[name]) for name in _NAMES[kind])
+
+
+def _is_binding(value: Any) -> bool:
+    if type(value) is not dict or value.keys() != {"jkt"} or type(value["jkt"]) is not str:
+        return False
+    return re.fullmatch("[A-Za-z0-9_-]{43}", value["jkt"]) is not None
 
 
 def _is_number(value: Any) -> bool:

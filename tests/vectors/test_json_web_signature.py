@@ -24,9 +24,9 @@ SECRET = "a secret of our own, of more than thirty-two bytes, long enough for HS
 OWN = Key(SECRET)  # it would sign; keys of the vectors are public where there are pairs
 
 # How a key of ours is made of the JWK of a group, by algorithm; a row for each that keys may have and vectors are for.
-KINDS: dict[str, Callable[[Mapping[str, Any]], Key]] = {
-    "HS256": lambda jwk: Key(unb64(jwk["k"]), algorithm="HS256", kid=jwk["kid"]),
-}
+KINDS: dict[str, Callable[[Mapping[str, Any]], Key]] = dict.fromkeys(
+    ("HS256", "RS256", "PS384", "ES256", "ES512"), Key.from_jwk
+)
 # These are called valid, but hold a character that is not of base64url; RFC 7515 section 2 has none ignored.
 STRICTER = {372, 373}
 # These are the same text as the valid 357: the padding that they are named after is not in the file.
@@ -70,7 +70,7 @@ def accepts(group: Mapping[str, Any], jws: str) -> bool:
         return False  # a key that is not for signatures
     codec, watched = Codec(KeySet([key, OWN]), Lifetimes()), Watched(key)
     headers = [each["jws"].partition(".")[0] for each in group["tests"] if each["result"] == "valid"]
-    codec._verifiers[Kind.ACCESS] |= dict.fromkeys(headers, watched)
+    codec._ring.verifiers[Kind.ACCESS] |= dict.fromkeys(headers, watched)
     codec._verified(jws, Kind.ACCESS)  # they sign `foo`, which is no payload of ours
     return watched.said == [True]
 
