@@ -139,10 +139,12 @@ def is_misplaced(path: str, raw_path: bytes | None, root_path: str) -> bool:
 
     Starlette takes *root_path* off the front, Litestar cuts the path after its first occurrence anywhere: under `/api` it
     serves `/static/api/admin` as `/admin`.  And a router that rewrites the path for what it has mounted (Litestar) leaves
-    the raw one as it came: `/login` may be `/admin/login` then.
+    the raw one as it came: `/login` may be `/admin/login` then.  Of a root with a slash at its end, `/static/`, Litestar serves
+    `/static/admin` as `/admin`, and Starlette as it is.
     """
     root = root_path.rstrip("/")
-    if root and root in path and below_root(path, root) == path:
+    below = below_root(path, root)
+    if root and root in path and (below == path or below != below_root(path, root_path)):
         return True
     if raw_path is None:
         return False

@@ -68,7 +68,10 @@ def test_without_an_access_token_its_hash_is_not_asked_for():
     [
         *[{name: value} for name in ("jti", "htm", "htu") for value in (None, 7, "" if name == "jti" else None, [], {"a": 1})],
         {"jti": "j" * (MAX_JTI + 1)},
-        *[{"iat": value} for value in (None, "1", True, float("nan"), float("inf"), [], {})],
+        *[
+            {"iat": value}
+            for value in (None, "1", True, float("nan"), float("inf"), -float("inf"), 10**400, -(10**400), [], {})
+        ],
         *[{name: value} for name in ("ath", "nonce") for value in (7, [], {}, True)],
     ],
 )

@@ -212,6 +212,9 @@ MISPLACED = [
     # Litestar behind Hypercorn or Daphne with a root path: the app serves `/admin/users`.
     ("/static/api/admin/users", b"/static/api/admin/users", "/api"),
     ("/static/x/api", b"/static/x/api", "/api/"),
+    # Litestar below a root with a slash at its end: the app serves `/admin`.
+    ("/static/admin", b"/static/admin", "/static/"),
+    ("/static/x/admin", b"/static/x/admin", "/static/x/"),
     # A router that has rewritten the path for what it has mounted: the app serves `/admin/static/x`.
     ("/static/x", b"/admin/static/x", ""),
     ("/login", b"/api/login", ""),
