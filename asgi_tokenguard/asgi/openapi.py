@@ -141,7 +141,7 @@ def _refusals(operation: Operation, settings: Settings) -> Mapping[int, tuple[Co
     brought = dict(_BROUGHT[operation.needs])
     if brought and operation.method not in READS:
         brought[403] = (Code.CROSS_SITE_REQUEST,)
-    if 401 in brought and settings.dpop is not None:
+    if operation.needs.asks is Openness.REQUIRED and settings.dpop is not None:
         brought[401] = (*brought[401], Code.INVALID_DPOP_PROOF, Code.USE_DPOP_NONCE)
     if brought and settings.refresh_header is not None:
         brought[403] = (*brought.get(403, ()), Code.NOT_FOR_PAGES)
