@@ -12,6 +12,7 @@ from asgi_tokenguard.core.callers import normal_origin
 from asgi_tokenguard.core.dpop import DPoP
 from asgi_tokenguard.core.durability import Durability, Level
 from asgi_tokenguard.core.lifetimes import Lifetimes
+from asgi_tokenguard.core.limits import Limits
 from asgi_tokenguard.core.paths import Openness, Paths, Patterns, is_odd
 from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.keys import Key, KeyFile, KeySet
@@ -145,6 +146,18 @@ def max_sessions(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10_000:  # noqa: PLR2004
         raise ConfigurationError("max_sessions", f"{value!r} is out of range", "give a whole number from 1 to 10,000")
     return value
+
+
+def limits(value: object, lifetimes: Lifetimes) -> Limits | None:
+    if value is None:
+        return None
+    found = instance("limits", value, Limits)
+    # A session has to rotate once in an access lifetime, or its users wait for what they have a right to.
+    slow = [rate for rate in found.presentations if rate.per > rate.count * lifetimes.access]
+    if slow:
+        problem = f"{slow[0]} lets no token be presented once in an access lifetime ({lifetimes.access} s)"
+        raise ConfigurationError("limits", problem, "let more through; each page or tab without a live token presents one")
+    return found
 
 
 def protocol(option: str, value: Any, methods: Iterable[str], example: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,16 +13,17 @@ from asgi_tokenguard.core.doubts import ANYONE, UNWATCHED, Doubt, Visit, Watch
 from asgi_tokenguard.core.durability import Durability
 from asgi_tokenguard.core.endings import ALL, REMEMBERED, Ending, reason_in, unpack_ending
 from asgi_tokenguard.core.lifetimes import Lifetimes
+from asgi_tokenguard.core.limits import Count, Limits, seconds
 from asgi_tokenguard.core.records import Record, decode, is_session_id
 from asgi_tokenguard.core.rotation import Handout, NewIds, Outcome, Presented, Shown
 from asgi_tokenguard.core.sessions import began_at
-from asgi_tokenguard.errors import Code, NotConfirmed, StoreUnavailable
+from asgi_tokenguard.errors import Code, NotConfirmed, RateLimited, StoreUnavailable
 from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.store.caches import Caches
 from asgi_tokenguard.store.durability import Confirmation, Confirmations, Confirmer
 from asgi_tokenguard.store.floor import check_version
-from asgi_tokenguard.store.keyspace import place_key, proof_key, session_key, tombstone_key
+from asgi_tokenguard.store.keyspace import limit_key, place_key, proof_key, session_key, tombstone_key
 from asgi_tokenguard.store.lineage import Lineages
 from asgi_tokenguard.store.link import Link
 from asgi_tokenguard.store.patience import Patience
@@ -54,6 +55,7 @@ class RedisStore:
         timeout: float,
         monotonic: Callable[[], float],
         durability: Durability = AT_PRIMARY,
+        limits: Limits | None = None,
     ) -> None:
         self._link = Link(source, timeout, monotonic)
         self._confirmer = Confirmer(self._link)
@@ -63,6 +65,7 @@ class RedisStore:
         self.lineages = Lineages()
         self._namespace = namespace
         self._lifetimes = lifetimes
+        self._limits = limits
 
     def patience(self) -> Patience:
         """Bounds what one request asks, all together; the methods here do not bound themselves."""
@@ -129,7 +132,11 @@ class RedisStore:
         ends: Iterable[str] = (),
         most: int = 2**31,
     ) -> Record:
-        """Start session *sid*, and end the sessions *ends* of the same user and those that are more than *most*."""
+        """
+        Start session *sid*, and end the sessions *ends* of the same user and those that are more than *most*.
+
+        Raises `RateLimited` where it is one login too many; then nothing has changed.
+        """
         lifetimes, replaced = self._lifetimes, "".join(ends)
         login = self._run(
             scripts.LOGIN,
@@ -146,6 +153,7 @@ class RedisStore:
             visit.device,
             most,
             wanted=self._wanted.replacing_login if replaced else self._wanted.login,
+            counts=() if self._limits is None else self._limits.of_login(visit.network),
         )
         try:
             reply = await login
@@ -154,6 +162,8 @@ class RedisStore:
             with suppress(StoreUnavailable):
                 await self._end(subject, Whose.ONE, sid, Code.REVOKED)
             raise
+        if not reply[1]:
+            raise RateLimited(seconds(reply[2]))
         return _ours(self._record(sid, reply[1]))
 
     async def present(
@@ -168,8 +178,14 @@ class RedisStore:
         watch: Watch = UNWATCHED,
         user_agent: str = "",
     ) -> Presentation | Code:
-        """Present a genuine refresh token; a *Code* says why there is no session."""
+        """
+        Present a genuine refresh token; a *Code* says why there is no session.
+
+        Raises `RateLimited` where it would be served and is one too many.
+        """
         lifetimes = self._lifetimes
+        # What has passed a judgement was counted when it met it: it is the same request.
+        is_counted = self._limits is not None and (visit is ANYONE or not visit.passed)
         reply = await self._run_lineal(
             scripts.PRESENT,
             subject,
@@ -195,10 +211,14 @@ class RedisStore:
             watch.linger_generations,
             user_agent.encode("latin-1", "replace")[:LONGEST_AGENT],
             wanted=self._wanted.presentation,
+            counts=self._limits.of_presentation(sid, visit.network) if self._limits and is_counted else (),
         )
         _, presented, outcome, raw, words = reply
         if outcome in MISSING:
             return reason_in(words) or MISSING[outcome]
+        if outcome == b"limited":
+            logger.info("session %s: its cookie is presented too often", sid)
+            raise RateLimited(seconds(words))
         record = self._record(sid, raw) if raw else None
         if raw and record is None:
             return Code.SESSION_ENDED
@@ -292,19 +312,34 @@ class RedisStore:
         return record
 
     async def _run_lineal(
-        self, script: scripts.Script, subject: str, *args: str | bytes | int, wanted: Confirmation | None = None
+        self,
+        script: scripts.Script,
+        subject: str,
+        *args: str | bytes | int,
+        wanted: Confirmation | None = None,
+        counts: Sequence[Count] = (),
     ) -> list[Any]:
         """Run a script that judges a store which may have lost writes: it is told what is known of the node, and says so."""
         node = self._link.connector.owner(session_key(self._namespace, subject))
-        *reply, lineage = await self._run(script, subject, *args, *self.lineages.of(node), wanted=wanted)
+        *reply, lineage = await self._run(script, subject, *args, *self.lineages.of(node), wanted=wanted, counts=counts)
         self.lineages.learn(node, lineage)
         return reply
 
     async def _run(
-        self, script: scripts.Script, subject: str, *args: str | bytes | int, wanted: Confirmation | None = None
+        self,
+        script: scripts.Script,
+        subject: str,
+        *args: str | bytes | int,
+        wanted: Confirmation | None = None,
+        counts: Sequence[Count] = (),
     ) -> list[Any]:
         key = session_key(self._namespace, subject)
-        keys = (key, tombstone_key(self._namespace, subject))
+        keys: tuple[str, ...] = (key, tombstone_key(self._namespace, subject))
+        if counts and self._limits is not None:
+            keys += (limit_key(self._namespace, subject),)
+            args += (self._limits.longest_ms,)
+            for field, rate in counts:
+                args += (field, rate.period, rate.interval)
         try:
             return await self._confirmer.run(wanted, script, keys, *args)
         finally:
