@@ -256,7 +256,7 @@ async def test_of_many_at_once_exactly_as_many_pass_as_may(options, clock):
         served = [each for each in answers if not isinstance(each, RateLimited)]
         assert 7 == len(served)
         assert 1 == len({each.refresh_token for each in served})  # one rotates, the others get the same successor
-        assert {86} == {each.retry_after for each in answers if isinstance(each, RateLimited)}  # 600 / 7, rounded up
+        assert {80 < each.retry_after <= 86 for each in answers if isinstance(each, RateLimited)} == {True}  # 600 / 7, up
 
 
 async def test_sessions_networks_and_users_count_for_themselves(options, clock):
@@ -292,14 +292,14 @@ async def test_a_login_that_has_to_wait_changes_nothing(options, clock, redis):
         before = await redis.hgetall(key), await redis.hgetall(counts)
         with pytest.raises(RateLimited) as limited:
             await login("user-1", sids[2], NEW, claims=b"", visit=VISIT, ends=sids[:2], most=1)
-        assert 30 == limited.value.retry_after
+        assert 20 < limited.value.retry_after <= 30
         assert before == (await redis.hgetall(key), await redis.hgetall(counts))
         assert [] == await guard.endings("user-1")
         elsewhere = replace(VISIT, network=b"net2")
         await login("user-1", sids[3], NEW, claims=b"", visit=elsewhere)
         with pytest.raises(RateLimited) as limited:  # three in a day, wherever
             await login("user-1", sids[4], NEW, claims=b"", visit=replace(VISIT, network=b"net3"))
-        assert 28_800 == limited.value.retry_after
+        assert 28_790 < limited.value.retry_after <= 28_800
         clock.advance(28_800)
         await login("user-1", sids[4], NEW, claims=b"", visit=replace(VISIT, network=b"net3"))
 
