@@ -6,6 +6,7 @@
 --   returns  {now (ms), record}, or {now (ms), '', how long to wait (ms)}
 --
 -- One script: a login beside "end all sessions" is either before it, and ended, or after it, and listed.
+
 -- Before anything ends: a login that has to wait changes nothing.
 local wait = wait_for(12)
 if wait > 0 then return {now_ms, '', wait} end
