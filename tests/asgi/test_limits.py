@@ -14,7 +14,17 @@ from support.sockets import Peer, Room, cookie_of
 from support.stage import answer, carried, staged
 from support.wire import call
 
-from asgi_tokenguard import FixedLocator, Limits, Place, Rate, RateLimited, RiskPolicy, TokenGuardMiddleware, get_auth
+from asgi_tokenguard import (
+    Durability,
+    FixedLocator,
+    Limits,
+    Place,
+    Rate,
+    RateLimited,
+    RiskPolicy,
+    TokenGuardMiddleware,
+    get_auth,
+)
 
 ONE = Rate(1, per=600)
 TIGHT = Limits(presentations_per_session=ONE)
@@ -189,6 +199,22 @@ async def test_a_login_too_many_leaves_another_users_session_in_that_browser_alo
         where.clock.advance(600)
         assert 200 == (await tab.post("/login?user=user-2")).status
         assert [] == await where.guard.sessions("user-1")
+
+
+async def test_a_login_that_waits_is_not_told_that_replicas_are_missing(stage):
+    """Nothing of it could be lost.  One that was not confirmed has been counted: it was a login."""
+    careful = Durability(login="replicated", timeout=0.05)
+    async with stage(Limits(logins_per_user=ONE), durability=careful) as where:
+        found = [told(await Browser(where.app).tab().post("/login")) for _ in range(2)]
+        assert ["503 not_confirmed nothing", LIMITED] == found
+
+
+async def test_a_login_that_cannot_end_another_users_session_is_none(stage):
+    """Nobody was told of it, so that it is not listed either."""
+    async with stage(None, durability=Durability(revocation="replicated", timeout=0.05)) as where:
+        tab = await where.logged_in("user-1")
+        assert "503 not_confirmed nothing" == told(await tab.post("/login?user=user-2"))
+        assert [] == await where.guard.sessions("user-2")
 
 
 async def test_an_app_may_catch_it_and_a_rotation_on_the_way_in_still_leaves(stage):
