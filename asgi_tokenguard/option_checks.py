@@ -152,11 +152,7 @@ def limits(value: object, lifetimes: Lifetimes) -> Limits | None:
     if value is None:
         return None
     found = instance("limits", value, Limits)
-    # A session has to rotate once in an access lifetime, or its users wait for what they have a right to.
-    slow = [rate for rate in found.presentations if rate.per > rate.count * lifetimes.access]
-    if slow:
-        problem = f"{slow[0]} lets no token be presented once in an access lifetime ({lifetimes.access} s)"
-        raise ConfigurationError("limits", problem, "let more through; each page or tab without a live token presents one")
+    found.check(lifetimes.access)
     return found
 
 

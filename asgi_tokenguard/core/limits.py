@@ -92,6 +92,13 @@ class Limits:
         if not self._rates():
             raise ConfigurationError("limits", "Limits() of nothing would limit nothing", "give a rate, or leave limits out")
 
+    def check(self, access: int) -> None:
+        """Raise `ConfigurationError` where a session could not rotate once in *access* seconds, as it has to."""
+        slow = [rate for rate in self.presentations if rate.per > rate.count * access]
+        if slow:
+            problem = f"{slow[0]} lets no token be presented once in an access lifetime ({access} s)"
+            raise ConfigurationError("limits", problem, "let more through; each page or tab without a live token presents one")
+
     def of_login(self, network: bytes) -> tuple[Count, ...]:
         """What a login from *network* (its four-byte name) counts against."""
         return _counts((b"L", self.logins_per_user), (b"l" + network, self.logins_per_address))

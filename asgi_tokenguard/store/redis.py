@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +13,7 @@ from asgi_tokenguard.core.doubts import ANYONE, UNWATCHED, Doubt, Visit, Watch
 from asgi_tokenguard.core.durability import Durability
 from asgi_tokenguard.core.endings import ALL, REMEMBERED, Ending, reason_in, unpack_ending
 from asgi_tokenguard.core.lifetimes import Lifetimes
-from asgi_tokenguard.core.limits import Count, Limits, seconds
+from asgi_tokenguard.core.limits import Limits, seconds
 from asgi_tokenguard.core.records import Record, decode, is_session_id
 from asgi_tokenguard.core.rotation import Handout, NewIds, Outcome, Presented, Shown
 from asgi_tokenguard.core.sessions import began_at
@@ -21,6 +21,7 @@ from asgi_tokenguard.errors import Code, NotConfirmed, RateLimited, StoreUnavail
 from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.store.caches import Caches
+from asgi_tokenguard.store.counting import Counted, Counting
 from asgi_tokenguard.store.durability import Confirmation, Confirmations, Confirmer
 from asgi_tokenguard.store.floor import check_version
 from asgi_tokenguard.store.keyspace import limit_key, place_key, proof_key, session_key, tombstone_key
@@ -65,7 +66,7 @@ class RedisStore:
         self.lineages = Lineages()
         self._namespace = namespace
         self._lifetimes = lifetimes
-        self._limits = limits
+        self._counting = Counting(limits)
 
     def patience(self) -> Patience:
         """Bounds what one request asks, all together; the methods here do not bound themselves."""
@@ -153,7 +154,7 @@ class RedisStore:
             visit.device,
             most,
             wanted=self._wanted.replacing_login if replaced else self._wanted.login,
-            counts=() if self._limits is None else self._limits.of_login(visit.network),
+            counted=self._counting.login(visit),
         )
         try:
             reply = await login
@@ -184,8 +185,6 @@ class RedisStore:
         Raises `RateLimited` where it would be served and is one too many.
         """
         lifetimes = self._lifetimes
-        # What has passed a judgement was counted when it met it: it is the same request.
-        is_counted = self._limits is not None and (visit is ANYONE or not visit.passed)
         reply = await self._run_lineal(
             scripts.PRESENT,
             subject,
@@ -211,7 +210,7 @@ class RedisStore:
             watch.linger_generations,
             user_agent.encode("latin-1", "replace")[:LONGEST_AGENT],
             wanted=self._wanted.presentation,
-            counts=self._limits.of_presentation(sid, visit.network) if self._limits and is_counted else (),
+            counted=self._counting.presentation(sid, visit),
         )
         _, presented, outcome, raw, words = reply
         if outcome in MISSING:
@@ -317,11 +316,11 @@ class RedisStore:
         subject: str,
         *args: str | bytes | int,
         wanted: Confirmation | None = None,
-        counts: Sequence[Count] = (),
+        counted: Counted = (),
     ) -> list[Any]:
         """Run a script that judges a store which may have lost writes: it is told what is known of the node, and says so."""
         node = self._link.connector.owner(session_key(self._namespace, subject))
-        *reply, lineage = await self._run(script, subject, *args, *self.lineages.of(node), wanted=wanted, counts=counts)
+        *reply, lineage = await self._run(script, subject, *args, *self.lineages.of(node), wanted=wanted, counted=counted)
         self.lineages.learn(node, lineage)
         return reply
 
@@ -331,17 +330,14 @@ class RedisStore:
         subject: str,
         *args: str | bytes | int,
         wanted: Confirmation | None = None,
-        counts: Sequence[Count] = (),
+        counted: Counted = (),
     ) -> list[Any]:
         key = session_key(self._namespace, subject)
         keys: tuple[str, ...] = (key, tombstone_key(self._namespace, subject))
-        if counts and self._limits is not None:
+        if counted:
             keys += (limit_key(self._namespace, subject),)
-            args += (self._limits.longest_ms,)
-            for field, rate in counts:
-                args += (field, rate.period, rate.interval)
         try:
-            return await self._confirmer.run(wanted, script, keys, *args)
+            return await self._confirmer.run(wanted, script, keys, *args, *counted)
         finally:
             # Whatever came back, the script may have run.  Redis will push it; whoever is answered before that must not meet
             # in this process what is past.

@@ -124,7 +124,7 @@ async def test_limits_lua_is_weigh(bench, seed):
     assert waited > 5 < passed
 
 
-@pytest.mark.parametrize("held", [MOST_COUNTS - 3, MOST_COUNTS - 2, MOST_COUNTS, 5 * MOST_COUNTS])
+@pytest.mark.parametrize("held", [MOST_COUNTS - 3, MOST_COUNTS - 2, MOST_COUNTS - 1, MOST_COUNTS, 5 * MOST_COUNTS])
 async def test_limits_lua_makes_room_as_weigh_does(bench, held):
     """What would be idle soonest goes; garbage counts for nothing, and goes first."""
     now = await bench.now_ms() * 1000

@@ -56,6 +56,14 @@ def test_each_limit_is_a_rate(wrong):
         Limits(logins_per_address=wrong)
 
 
+def test_a_token_may_be_presented_once_in_an_access_lifetime():
+    """A limit of logins may be as strict as it likes."""
+    limits = Limits(presentations_per_user=Rate(2, per=120), logins_per_user=Rate(1, per=LONGEST))
+    limits.check(60)
+    with pytest.raises(ConfigurationError, match=r"^limits: Rate\(count=2, per=120\) lets no token be presented once"):
+        limits.check(59)
+
+
 def test_they_can_be_copied_and_sent_to_another_process():
     limits = Limits(logins_per_user=Rate(3, per=60))
     assert limits == copy.copy(limits) == pickle.loads(pickle.dumps(limits))
