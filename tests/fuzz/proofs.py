@@ -40,8 +40,10 @@ _PAYLOAD = b'{"jti":"1","htm":"GET","htu":"https://app.example/me","iat":1700000
 _ASKED = Asked(method="GET", path="/me", now=1_700_000_000, ath=None, nonces=frozenset())
 
 WORDS = (
-    b'"jti":"', b'"htm":"GET"', b'"htu":"https://app.example/me"', b'"iat":', b'"ath":"', b'"nonce":"', b"NaN", b"1e999", b"null",
-    b"true", b"9" * 400, b"\\ud800", b'"typ":"dpop+jwt"', b'"alg":"ES256"', b'"jwk":\1', b'"crit":', b'"d":"', b"none", b"\1.\2.\3",
+    b'"jti":"', b'"htm":"GET"', b'"htu":"https://app.example/me"', b'"iat":', b'"ath":"', b'"nonce":"', b"NaN",
+    b"1e999", b"null",
+    b"true", b"9" * 400, b"\\ud800", b'"typ":"dpop+jwt"', b'"alg":"ES256"', b'"jwk":\1', b'"crit":', b'"d":"', b"none",
+    b"\1.\2.\3",
     b"https://", b"http://", b"//", b"@", b"%2e", b"%41", b":443", b":0", b"[::1]", b"..", b"?", b"#",
 )  # fmt: skip
 OUTCOMES = ("t read", "t none", "p read", "p none", "h read", "h none", "u an address", "u none")
