@@ -62,9 +62,32 @@ def test_a_session_that_was_ended_twice_was_ended_the_first_time():
 
 
 def test_a_store_that_was_emptied_forgets_and_accuses_nobody():
-    assert [] == violations(asked(3, 401, code="session_ended"), emptied=(2,))
-    assert 1 == len(violations(asked(3, 401, code="reuse_detected"), emptied=(2,)))
+    assert [] == violations(asked(1), asked(3, 401, code="session_ended"), emptied=(2,))
+    assert 1 == len(violations(asked(1), asked(3, 401, code="reuse_detected"), emptied=(2,)))
     assert 1 == len(violations(asked(1, 401, code="session_ended"), emptied=(2,)))
+
+
+def test_a_session_that_began_after_the_store_was_emptied_is_not_forgiven():
+    (found,) = violations(asked(2.5), asked(3, 401, code="session_ended"), emptied=(2,))
+    assert "nobody had ended it" in found
+
+
+def test_an_accusation_is_not_forgiven_because_the_session_was_ended_as_well():
+    (found,) = violations(asked(3, 401, code="reuse_detected"), endings=(Ending("s", 1, 2),))
+    assert "nobody had stolen anything" in found
+
+
+def test_a_refusal_long_after_the_fault():
+    record = History([asked(3, 503), asked(3.9, 503), asked(4.2, 503)], calm_since=3)
+    (found,) = record.violations(staleness=STALENESS)
+    assert "answered 503  1.2 s after all was well" in found
+
+
+def test_a_record_in_which_nothing_rotates_shows_nothing():
+    history = History([asked(1 + number / 100) for number in range(500)], [Ending("s", 9, 9)] * 5, calm_since=1)
+    assert not history.shows_something()
+    history.exchanges += [asked(2, given=Token(number, "x")) for number in range(5)]
+    assert history.shows_something()
 
 
 def test_an_answer_that_is_no_503():

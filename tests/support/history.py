@@ -17,8 +17,8 @@ ACCUSED = {"reuse_detected", "rolled_back_client", "cookie_not_stored"}
 OVER = {"session_ended", "session_expired", "revoked", "replaced", "logged_out", *ACCUSED}
 
 # Less than this shows nothing; usually some hundred requests a second are served.
-SERVED, SERVED_AGAIN, ENDED = 300, 100, 5
-# How soon after a fault that everybody had time to notice the first is served again (s).
+SERVED, SERVED_AGAIN, ENDED, ROTATED = 300, 100, 5, 5
+# How soon after a fault that everybody had time to notice the first is served again, and from when on nobody is refused (s).
 AGAIN_WITHIN = 1.0
 
 
@@ -69,6 +69,7 @@ class History:
             *self._two_successors(),
             *self._lost_sessions(),
             *self._wrong_answers(),
+            *self._refused_when_all_was_well(),
         ]
 
     def served(self) -> int:
@@ -81,7 +82,8 @@ class History:
     def shows_something(self) -> bool:
         """Whether enough was served and ended, some of it after the fault, to make no violation mean something."""
         served, again = self.served(), len(self.after_the_fault())
-        return served >= SERVED and again >= SERVED_AGAIN and len(self.endings) >= ENDED
+        rotated = sum(each.given is not None for each in self.exchanges)
+        return served >= SERVED and again >= SERVED_AGAIN and len(self.endings) >= ENDED and rotated >= ROTATED
 
     def waited_after_the_fault(self) -> float:
         return min(self.after_the_fault(), default=inf) - self.calm_since
@@ -112,10 +114,17 @@ class History:
         asked: dict[str, float] = {}
         for ending in self.endings:
             asked.setdefault(ending.session, ending.asked)
+        began: dict[str, float] = {}
         for each in self.exchanges:
-            if each.status == 401 and each.code in OVER and not asked.get(each.session, each.ended) < each.ended:
-                forgotten = any(moment < each.ended for moment in self.emptied)
-                if each.code in ACCUSED or not forgotten:
+            began[each.session] = min(each.started, began.get(each.session, inf))
+        for each in self.exchanges:
+            # Who is accused was not ended by the clerk: that has another name.
+            if each.status == 401 and each.code in ACCUSED:
+                yield f"{each.session}: {each.client} was told {each.code}, and nobody had stolen anything"
+            elif each.status == 401 and each.code in OVER and not asked.get(each.session, each.ended) < each.ended:
+                # A session that began later was not in what was lost.
+                forgotten = any(began[each.session] < moment < each.ended for moment in self.emptied)
+                if not forgotten:
                     yield f"{each.session}: {each.client} was told {each.code}, and nobody had ended it"
 
     def _wrong_answers(self) -> Iterator[str]:
@@ -125,3 +134,10 @@ class History:
                 yield f"{each.session}: {each.client} was answered {each.status} {each.code} after {took:.1f} s"
             if each.status == 401 and each.code not in OVER:
                 yield f"{each.session}: {each.client} was refused: {each.code}"
+
+    def _refused_when_all_was_well(self) -> Iterator[str]:
+        """Once everybody has had time to notice that the fault is over, all are served, not only some."""
+        for each in self.exchanges:
+            late = each.started - self.calm_since
+            if each.status == 503 and late > AGAIN_WITHIN:
+                yield f"{each.session}: {each.client} was answered 503 {each.code} {late:.1f} s after all was well"

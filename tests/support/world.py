@@ -213,7 +213,7 @@ class World:
         """Let them live for so long, and *fault* happen meanwhile; on a slow machine longer, until it shows something."""
         self.browsers = [Browser(self, f"user-{number}") for number in range(browsers)]
         lives = [asyncio.ensure_future(browser.live(tabs)) for browser in self.browsers]
-        clerk = asyncio.ensure_future(self.end_sessions(every=0.3))
+        clerk = asyncio.ensure_future(self.end_sessions(every=0.6))
         began = time.monotonic()
         try:
             await fault(self)
@@ -270,4 +270,5 @@ def report(name: str, history: History, wrong: Iterable[str]) -> None:
     for each in history.exchanges:
         statuses[each.status] = statuses.get(each.status, 0) + 1
     told = ", ".join(f"{number} x {status or 'none'}" for status, number in sorted(statuses.items()))
-    print(f"{name}: {told}; {len(history.endings)} endings; {len(list(wrong))} violations")  # noqa: T201
+    rotated = sum(each.given is not None for each in history.exchanges)
+    print(f"{name}: {told}; {rotated} new cookies; {len(history.endings)} endings; {len(list(wrong))} violations")  # noqa: T201
