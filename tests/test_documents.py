@@ -86,3 +86,24 @@ def test_every_code_is_explained_with_its_status_and_what_a_client_does():
     text = (ROOT / "docs" / "api.md").read_text().partition("### Codes")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| (\d{3}) \| (.{10,}) \| (.{10,}) \|$", text, flags=re.MULTILINE)
     assert sorted((code.value, statuses[code]) for code in Code) == sorted((code, int(status)) for code, status, *_ in rows)
+
+
+def test_the_sizes_that_are_documented_are_those_of_the_code():
+    from asgi_tokenguard import proofs, tokens
+    from asgi_tokenguard.core import address, claims, cookie
+    from asgi_tokenguard.store import cache
+
+    text = (ROOT / "docs" / "limits.md").read_text().partition("## Sizes")[2]
+    stated = [int(number) for number in re.findall(r"(?<=[| ])(\d+)(?= (?:bytes|deep|hops|\|))", text)]
+    assert [
+        tokens.MAX_TOKEN,
+        claims.MAX_CLAIMS,
+        claims.MAX_DEPTH,
+        claims.MAX_SUBJECT,
+        cookie.MAX_COOKIE,
+        proofs.MAX_PROOF,
+        address.MAX_BYTES,
+        address.MAX_HOPS,
+        cache.MOST_ENTRIES,
+        cache.MOST_OF_ONE_USER,
+    ] == stated
