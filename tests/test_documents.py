@@ -73,6 +73,7 @@ def refusals():
     from asgi_tokenguard import errors
 
     told = {errors.StepUpRequired: (60,), errors.InsufficientScope: ("read",), errors.MethodNotAllowed: ("GET",)}
+    told |= {errors.RateLimited: (60,)}
     kinds = [kind for kind in errors.Refusal.__subclasses__() if kind not in {errors.NotAuthenticated, errors.ProofRefused}]
     kinds += errors.StoreUnavailable.__subclasses__()
     return [kind(*told.get(kind, ())) for kind in kinds]

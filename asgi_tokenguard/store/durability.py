@@ -41,6 +41,11 @@ def _always(_: list[Any]) -> bool:
     return True
 
 
+def _logs_in(reply: list[Any]) -> bool:
+    """Whether a login is one: where it has to wait (core/limits.py) nothing has changed that could be lost."""
+    return bool(reply[1])
+
+
 def _hands_out_a_cookie(reply: list[Any]) -> bool:
     """
     Whether a presentation is one that a lost write would undo for its client.
@@ -86,12 +91,13 @@ class Confirmations:
         self._durability = durability
         # Half of what a request waits: a login that is not confirmed is ended again in the rest.
         self._ms = max(1, round(1000 * (timeout / 2 if durability.timeout is None else durability.timeout)))
-        self.login = self._of(durability.login)
+        self.login = _for(self._of(durability.login), _logs_in)
         self.rotation = self._of(durability.rotation)
-        self.presentation = self.rotation and replace(self.rotation, is_needed=_hands_out_a_cookie)
+        self.presentation = _for(self.rotation, _hands_out_a_cookie)
         self.revocation = self._of(durability.revocation)
         # The sessions that a login takes the place of are ended by the same script.
-        self.replacing_login = self._of(max(durability.login, durability.revocation, key=lambda level: level.strength))
+        strongest = max(durability.login, durability.revocation, key=lambda level: level.strength)
+        self.replacing_login = _for(self._of(strongest), _logs_in)
         # A rotation's answer may be that a session was ended: that needs a word of its own.
         self.asks_again_for_reuse = durability.revocation.strength > durability.rotation.strength
 
@@ -104,6 +110,10 @@ class Confirmations:
 
     def _made(self, level: Level) -> Confirmation:
         return Confirmation(level, self._durability.replicas, self._ms)
+
+
+def _for(wanted: Confirmation | None, is_needed: Callable[[list[Any]], bool]) -> Confirmation | None:
+    return None if wanted is None else replace(wanted, is_needed=is_needed)
 
 
 class _Places:

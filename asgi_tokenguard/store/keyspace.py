@@ -25,6 +25,11 @@ def tombstone_key(namespace: str, subject: str) -> str:
     return f"{namespace}:t:{_tag(subject)}"
 
 
+def limit_key(namespace: str, subject: str) -> str:
+    """The key of what is counted of *subject*; not under the prefix that is listened to, since no verdict depends on it."""
+    return f"{namespace}:l:{_tag(subject)}"
+
+
 def place_key(namespace: str, slot: int) -> str:
     """The key of one slot of the places that all processes share."""
     return f"{namespace}:g:{slot:x}"

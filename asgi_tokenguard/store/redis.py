@@ -13,16 +13,18 @@ from asgi_tokenguard.core.doubts import ANYONE, UNWATCHED, Doubt, Visit, Watch
 from asgi_tokenguard.core.durability import Durability
 from asgi_tokenguard.core.endings import ALL, REMEMBERED, Ending, reason_in, unpack_ending
 from asgi_tokenguard.core.lifetimes import Lifetimes
+from asgi_tokenguard.core.limits import Limits, seconds
 from asgi_tokenguard.core.records import Record, decode, is_session_id
 from asgi_tokenguard.core.rotation import Handout, NewIds, Outcome, Presented, Shown
 from asgi_tokenguard.core.sessions import began_at
-from asgi_tokenguard.errors import Code, NotConfirmed, StoreUnavailable
+from asgi_tokenguard.errors import Code, NotConfirmed, RateLimited, StoreUnavailable
 from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.store.caches import Caches
+from asgi_tokenguard.store.counting import Counted, Counting
 from asgi_tokenguard.store.durability import Confirmation, Confirmations, Confirmer
 from asgi_tokenguard.store.floor import check_version
-from asgi_tokenguard.store.keyspace import place_key, proof_key, session_key, tombstone_key
+from asgi_tokenguard.store.keyspace import limit_key, place_key, proof_key, session_key, tombstone_key
 from asgi_tokenguard.store.lineage import Lineages
 from asgi_tokenguard.store.link import Link
 from asgi_tokenguard.store.patience import Patience
@@ -54,6 +56,7 @@ class RedisStore:
         timeout: float,
         monotonic: Callable[[], float],
         durability: Durability = AT_PRIMARY,
+        limits: Limits | None = None,
     ) -> None:
         self._link = Link(source, timeout, monotonic)
         self._confirmer = Confirmer(self._link)
@@ -63,6 +66,7 @@ class RedisStore:
         self.lineages = Lineages()
         self._namespace = namespace
         self._lifetimes = lifetimes
+        self._counting = Counting(limits)
 
     def patience(self) -> Patience:
         """Bounds what one request asks, all together; the methods here do not bound themselves."""
@@ -129,7 +133,11 @@ class RedisStore:
         ends: Iterable[str] = (),
         most: int = 2**31,
     ) -> Record:
-        """Start session *sid*, and end the sessions *ends* of the same user and those that are more than *most*."""
+        """
+        Start session *sid*, and end the sessions *ends* of the same user and those that are more than *most*.
+
+        Raises `RateLimited` where it is one login too many; then nothing has changed.
+        """
         lifetimes, replaced = self._lifetimes, "".join(ends)
         login = self._run(
             scripts.LOGIN,
@@ -146,6 +154,7 @@ class RedisStore:
             visit.device,
             most,
             wanted=self._wanted.replacing_login if replaced else self._wanted.login,
+            counted=self._counting.login(visit),
         )
         try:
             reply = await login
@@ -154,6 +163,8 @@ class RedisStore:
             with suppress(StoreUnavailable):
                 await self._end(subject, Whose.ONE, sid, Code.REVOKED)
             raise
+        if not reply[1]:
+            raise RateLimited(seconds(reply[2]))
         return _ours(self._record(sid, reply[1]))
 
     async def present(
@@ -168,7 +179,11 @@ class RedisStore:
         watch: Watch = UNWATCHED,
         user_agent: str = "",
     ) -> Presentation | Code:
-        """Present a genuine refresh token; a *Code* says why there is no session."""
+        """
+        Present a genuine refresh token; a *Code* says why there is no session.
+
+        Raises `RateLimited` where it would be served and is one too many.
+        """
         lifetimes = self._lifetimes
         reply = await self._run_lineal(
             scripts.PRESENT,
@@ -195,10 +210,14 @@ class RedisStore:
             watch.linger_generations,
             user_agent.encode("latin-1", "replace")[:LONGEST_AGENT],
             wanted=self._wanted.presentation,
+            counted=self._counting.presentation(sid, visit),
         )
         _, presented, outcome, raw, words = reply
         if outcome in MISSING:
             return reason_in(words) or MISSING[outcome]
+        if outcome == b"limited":
+            logger.info("session %s: its cookie is presented too often", sid)
+            raise RateLimited(seconds(words))
         record = self._record(sid, raw) if raw else None
         if raw and record is None:
             return Code.SESSION_ENDED
@@ -292,21 +311,33 @@ class RedisStore:
         return record
 
     async def _run_lineal(
-        self, script: scripts.Script, subject: str, *args: str | bytes | int, wanted: Confirmation | None = None
+        self,
+        script: scripts.Script,
+        subject: str,
+        *args: str | bytes | int,
+        wanted: Confirmation | None = None,
+        counted: Counted = (),
     ) -> list[Any]:
         """Run a script that judges a store which may have lost writes: it is told what is known of the node, and says so."""
         node = self._link.connector.owner(session_key(self._namespace, subject))
-        *reply, lineage = await self._run(script, subject, *args, *self.lineages.of(node), wanted=wanted)
+        *reply, lineage = await self._run(script, subject, *args, *self.lineages.of(node), wanted=wanted, counted=counted)
         self.lineages.learn(node, lineage)
         return reply
 
     async def _run(
-        self, script: scripts.Script, subject: str, *args: str | bytes | int, wanted: Confirmation | None = None
+        self,
+        script: scripts.Script,
+        subject: str,
+        *args: str | bytes | int,
+        wanted: Confirmation | None = None,
+        counted: Counted = (),
     ) -> list[Any]:
         key = session_key(self._namespace, subject)
-        keys = (key, tombstone_key(self._namespace, subject))
+        keys: tuple[str, ...] = (key, tombstone_key(self._namespace, subject))
+        if counted:
+            keys += (limit_key(self._namespace, subject),)
         try:
-            return await self._confirmer.run(wanted, script, keys, *args)
+            return await self._confirmer.run(wanted, script, keys, *args, *counted)
         finally:
             # Whatever came back, the script may have run.  Redis will push it; whoever is answered before that must not meet
             # in this process what is past.

@@ -28,8 +28,8 @@ def script(*names: str, changes: bool = True) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), changes)
 
 
-LOGIN: Final = script("login")
-PRESENT: Final = script("lineage", "present")
+LOGIN: Final = script("limits", "login")
+PRESENT: Final = script("lineage", "limits", "present")
 SEE: Final = script("see")
 LOOK: Final = script("lineage", "look", changes=False)
 END: Final = script("end")

@@ -6,8 +6,10 @@
 --            1 where there is a visit at all
 --            1 to doubt networks, 1 to doubt devices, linger after (ms), linger generations, user agent
 --            known replication id or '', known since (ms)
+--            limits (limits.lua), where there are some
 --   returns  {now (ms), presented, outcome, record after, doubts, lineage or ''}
 --            {now (ms), presented, 'reuse', '', reason, lineage or ''}
+--            {now (ms), presented, 'limited', record after, how long to wait (ms), lineage or ''}
 --            {now (ms), 'none', 'gone' | 'expired', '', reason or '', ''}
 --
 -- One script, since a check that is written back later lets two requests rotate one token.
@@ -66,6 +68,11 @@ if outcome == 'reuse' then
 end
 if outcome == 'refuse' then return {now_ms, presented, outcome, encode(r), '', lineage or ''} end
 
+-- Only now: a thief who keeps a limit exhausted is caught like any other.  Nothing is handed out to who has to wait, so that
+-- what follows is what follows for a caller that can receive nothing (core/limits.py).
+local wait = wait_for(24)
+if wait > 0 then caller = 'other' end
+
 local changed = false
 if presented == 'previous' and linger_generations > 0 and not r.late and now_ms > left_at + linger_after then
   r.late, changed = true, true
@@ -78,6 +85,7 @@ local lingers = presented == 'previous' and linger_generations > 0 and r.late an
 if lingers then doubts[#doubts + 1] = 'lingering' end
 if #doubts > 0 and not passed then
   local raw = changed and save(sid, r, idle) or encode(r)
+  if wait > 0 then return {now_ms, presented, 'limited', raw, wait, lineage or ''} end
   return {now_ms, presented, 'judge', raw, table.concat(doubts, ','), lineage or ''}
 end
 
@@ -118,4 +126,5 @@ if visits and (passed or (outcome == 'rotate' and caller ~= 'other')) then
   changed = true
 end
 local raw = changed and save(sid, r, idle) or encode(r)
+if wait > 0 then return {now_ms, presented, 'limited', raw, wait, lineage or ''} end
 return {now_ms, presented, outcome, raw, table.concat(doubts, ','), lineage or ''}
