@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("asgi_tokenguard")
 # What a tombstone keeps of a User-Agent: a part has one byte of length, and this much tells one browser from another.
 LONGEST_AGENT: Final = 160
+# How often in a row a node may be another one than it was when a script ran: once is a failover, thrice is none that lasts.
+PROMOTIONS: Final = 3
 # Why a script found no record.
 MISSING: Final = {b"gone": Code.SESSION_ENDED, b"expired": Code.SESSION_EXPIRED}
 AT_PRIMARY: Final = Durability()
@@ -63,7 +65,7 @@ class RedisStore:
         self._wanted = Confirmations(durability, timeout)
         self.clock = self._link.clock
         self._caches: Caches | None = None
-        self.lineages = Lineages()
+        self.lineages = Lineages(self._link, namespace, 1000 * lifetimes.absolute)
         self._namespace = namespace
         self._lifetimes = lifetimes
         self._counting = Counting(limits)
@@ -320,9 +322,12 @@ class RedisStore:
     ) -> list[Any]:
         """Run a script that judges a store which may have lost writes: it is told what is known of the node, and says so."""
         node = self._link.connector.owner(session_key(self._namespace, subject))
-        *reply, lineage = await self._run(script, subject, *args, *self.lineages.of(node), wanted=wanted, counted=counted)
-        self.lineages.learn(node, lineage)
-        return reply
+        for _ in range(PROMOTIONS):
+            reply = await self._run(script, subject, *args, *self.lineages.of(node), wanted=wanted, counted=counted)
+            if reply[1] != b"lineage":
+                return reply
+            await self.lineages.learn(node, reply[2])
+        raise StoreUnavailable
 
     async def _run(
         self,
