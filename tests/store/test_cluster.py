@@ -236,3 +236,24 @@ async def test_a_user_whose_slot_is_on_its_way_is_still_answered(cluster, guard,
         await asyncio.to_thread(settle_slot, source, target, slot)
         await asyncio.to_thread(move_by_keys, target, source, slot)
     assert 1 == await guard.revoke_all("user-1")
+
+
+async def test_what_one_process_finds_out_of_a_nodes_lineage_all_others_read(cluster, client):
+    """Each node keeps it itself, so that no other node has to be there for it."""
+    namespace = f"t{next(_numbers)}"
+    async with (
+        client_of(cluster) as another,
+        guarded(client, namespace=namespace) as one,
+        guarded(another, namespace=namespace) as two,
+    ):
+        learned = {}
+        for guard, guess in ((one, "1000"), (two, "2000")):
+            lineages = guard.engine.store.lineages
+            for member in cluster.primaries:
+                node = f"127.0.0.1:{member.port}"
+                await lineages.learn(node, f"{'a' * 39}{member.port % 10} {guess}".encode())
+                learned.setdefault(node, []).append(lineages.of(node)[1])
+        assert [["1000", "1000"]] * 3 == list(learned.values())
+        for member in cluster.primaries:
+            (key,) = command(member, "KEYS", f"{namespace}:n:*")
+            assert 7_000_000_000 < command(member, "PTTL", key)  # until no session is left that began before
