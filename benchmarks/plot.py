@@ -19,12 +19,14 @@ from typing import Any
 
 from _model_report import pieces
 from _tables import table, with_table, with_tables
+from _thieves import pieces as thieves
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 FOLDER = DOCUMENT.with_suffix("")
 # Pages that show the table of a benchmark as well.
 TOPICS = {
     "durability": DOCUMENT.parent / "topics" / "durability.md",
+    "lingering": DOCUMENT.parent / "topics" / "threat-model.md",
     "model": DOCUMENT.parent / "topics" / "scale.md",
     "tokens": DOCUMENT.parent / "keys.md",
 }
@@ -200,7 +202,8 @@ def main() -> None:
 
 def of_topic(page: Path, report: dict[str, Any]) -> str:
     """The text of *page* with the table of *report*, or its tables."""
-    tables = {report["benchmark"]: table(report)} | (pieces(report) if report["benchmark"] == "model" else {})
+    name = report["benchmark"]
+    tables = thieves(report) if name == "lingering" else {name: table(report)} | (pieces(report) if name == "model" else {})
     text = page.read_text(encoding="utf-8")
     for name, lines in tables.items():
         text = with_table(text, name, lines)
