@@ -159,6 +159,8 @@ def _is_ours(data: bytes, kind: Kind, token: str) -> bool:
         return False
     if payload.get("iss") is not None or payload.get("aud") is not None:
         return False  # of another app that shares the key
+    if "nbf" in payload:
+        return False
     if kind is not Kind.FRESH and not _is_binding(payload.get("cnf", {"jkt": "A" * 43})):
         return False
     return all(name in payload and _RULES.get(name, _is_number)(payload[name]) for name in _NAMES[kind])
