@@ -8,6 +8,7 @@ somebody who ends the session, a new login, a process that crashes, a journey, a
 from __future__ import annotations
 
 from core.scenarios import server
+from core.scenarios.promises import broken
 from core.scenarios.values import (
     ACCESS,
     DEAD,
@@ -35,7 +36,6 @@ from core.scenarios.values import (
 
 from asgi_tokenguard.core.callers import Caller
 
-
 # What one trip takes its time for; a judgement is part of it.
 ON_THE_WIRE = {Stage.SENT, Stage.DOUBTED, Stage.ANSWERED}
 
@@ -45,6 +45,8 @@ def browser(state: State, scenario: Scenario) -> Steps:
     if len(state.wire) < scenario.in_flight:
         for request in requests(state, scenario):
             yield f"{server.who(request)}: sends {named(request.refresh)}", put(state, request)
+    if not state.wire and not server.heals(state, scenario):
+        yield "nothing is under way", broken(state, "I8: the next answer does not bring the head to its browser")
     for tab, access in enumerate(state.tabs):
         if access != NO_ACCESS:
             yield f"tab {tab}: reloads", state._replace(tabs=state.tabs[:tab] + (NO_ACCESS,) + state.tabs[tab + 1 :])
@@ -85,7 +87,10 @@ def arrivals(state: State, answer: Message, scenario: Scenario) -> Steps:
     if answer.token != NO_ACCESS:
         tabs = tabs[: answer.tab] + (answer.token,) + tabs[answer.tab + 1 :]
     text = " and ".join([named(answer.decided)] * answer.cookie + ["an access token"] * (answer.token != NO_ACCESS))
-    yield f"tab {answer.tab}: {text} arrives", server.forgotten(rest._replace(tabs=tabs, jar=answer.decided if answer.cookie else rest.jar), scenario)
+    yield (
+        f"tab {answer.tab}: {text} arrives",
+        server.forgotten(rest._replace(tabs=tabs, jar=answer.decided if answer.cookie else rest.jar), scenario),
+    )
 
 
 def time(state: State, _: Scenario) -> Steps:
@@ -151,7 +156,9 @@ def newcomer(state: State, _: Scenario) -> Steps:
     """Somebody logs in, in the same browser: the old session ends, the new one is another."""
     if state.left.logins:
         sid = state.jar.sid + 1
-        dead = server.with_tokens(spend(state, "logins"), lambda token: token if token == NO_ACCESS else token._replace(serial=DEAD))
+        dead = server.with_tokens(
+            spend(state, "logins"), lambda token: token if token == NO_ACCESS else token._replace(serial=DEAD)
+        )
         tabs = (Access(0, LIVE), *dead.tabs[1:])
         yield "a new login", dead._replace(session=Session(sid=sid), jar=Refresh(sid, 0), tabs=tabs, witness=Witness())
 

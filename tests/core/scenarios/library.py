@@ -206,9 +206,7 @@ def look_at(
     head = concrete(session) if session is not None and session.sid == decided.sid else None
     lost_ms = rotation.NEVER if lost == NEVER or without is Rule.DECIDED_SINCE else NOW - lost * TICK * 1000
     age_ms = (lost * TICK + 1) * 1000 if past else 0
-    after, leaving = look(
-        head, wanted, gen=decided.gen, refresh_jti=jti(decided), now_ms=NOW, age_ms=age_ms, lost_ms=lost_ms
-    )
+    after, leaving = look(head, wanted, gen=decided.gen, refresh_jti=jti(decided), now_ms=NOW, age_ms=age_ms, lost_ms=lost_ms)
     return session if after is None else abstract(after, session)[0], leaving
 
 
@@ -285,5 +283,3 @@ def at_once(asked: Any) -> Any:
     except StopIteration as end:
         return end.value
     raise AssertionError("it waits")
-
-

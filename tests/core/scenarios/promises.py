@@ -84,7 +84,12 @@ def left_late(state: State, answer: Message, leaving: Handout) -> State:
         return state
     if leaving.cookie and (answer.decided != session.head or state.witness.sighted != NEVER):
         return broken(state, "I15: a cookie leaves that is not the head's, or was seen")
-    if leaving.token and not leaving.cookie and state.witness.sighted == NEVER and answer.refresh != session.head and session.gen:
+    if (
+        leaving.token
+        and not leaving.cookie
+        and state.witness.sighted == NEVER
+        and answer.refresh != session.head
+        and session.gen
+    ):
         return broken(state, "I15: an access token of an unseen head leaves without its cookie")
     return state
-

@@ -31,11 +31,10 @@ from core.scenarios.values import (
 )
 
 from asgi_tokenguard.core.callers import Caller
-from asgi_tokenguard.core.decisions import Access as Shows
 from asgi_tokenguard.core.decisions import Accept, Reject, Rotate, conclude, decide
+from asgi_tokenguard.core.decisions import Access as Shows
 from asgi_tokenguard.core.rotation import NOTHING, Handout, Outcome
 from asgi_tokenguard.errors import Code
-
 
 THIEVES_TAB = -1  # a browser of his own
 NEAR = "near"
@@ -46,7 +45,9 @@ def serve(state: State, request: Message, scenario: Scenario) -> Steps:
     state = take(state, request)
     session, caller = state.session, Caller(request.caller)
     seen = None if session is None else library.accept(session, request.access, scenario.without)
-    shows = Shows.LIVE if seen else None if request.access.gen == NEVER else Shows.ENDED if session is None else Shows.SUPERSEDED
+    shows = (
+        Shows.LIVE if seen else None if request.access.gen == NEVER else Shows.ENDED if session is None else Shows.SUPERSEDED
+    )
     decision = decide(library.facts(caller, shows))
     if isinstance(decision, Accept):
         state = accepted(state._replace(session=seen), session, request)
@@ -64,7 +65,9 @@ def serve(state: State, request: Message, scenario: Scenario) -> Steps:
             yield f"{who(request)}: the record is read", put(state, request._replace(stage=Stage.READ, read=session, age=0))
 
 
-def ask(state: State, request: Message, scenario: Scenario, *, read: Session | None = None, passed: bool = False) -> library.Showed:
+def ask(
+    state: State, request: Message, scenario: Scenario, *, read: Session | None = None, passed: bool = False
+) -> library.Showed:
     return library.show(
         read or state.session,
         request.refresh,
@@ -85,7 +88,7 @@ def write(state: State, request: Message, scenario: Scenario) -> Steps:
 
 def doubted(state: State, request: Message, showed: library.Showed, scenario: Scenario) -> Steps:
     if showed.session != state.session:
-        state = state._replace(broken="a demand for a proof has changed the record", session=showed.session)
+        state = state._replace(broken="section 6: a demand for a proof has changed the record", session=showed.session)
     # Its age stays: places are looked up within `timeout`, so that a judgement is part of the trip.
     waits = request._replace(stage=Stage.DOUBTED, read=state.session)
     yield f"{who(request)}: {named(request.refresh)} from {request.network} is doubted", put(state, waits)
@@ -138,7 +141,9 @@ def written(state: State, session: Session | None, scenario: Scenario, *, minted
         return state
     old = ELSEWHERE if state.replica is not None and state.replica.serial == LIVE else DEAD
     replica = state.replica and state.replica._replace(serial=old if state.replica.serial == LIVE else state.replica.serial)
-    state = with_tokens(state._replace(replica=replica), lambda token: token._replace(serial=old) if token.serial == LIVE else token)
+    state = with_tokens(
+        state._replace(replica=replica), lambda token: token._replace(serial=old) if token.serial == LIVE else token
+    )
     return forgotten(state, scenario)
 
 
@@ -268,6 +273,15 @@ def refused(state: State, request: Message, conclusion: object, scenario: Scenar
     if blameless and (state.session is None or state.lost == NEVER):
         state = broken(state, "I7, I8: an honest browser is logged out")
     return label or f"{who(request)}: {named(request.refresh)} is refused", state
+
+
+def heals(state: State, scenario: Scenario) -> bool:
+    """Whether the next answer brings the head to its browser, whatever was lost on the way (I8)."""
+    session = state.session
+    if session is None or session.sid != state.jar.sid or state.lost != NEVER or scenario.left.thief:
+        return True
+    showed = library.show(session, state.jar, Caller.SCRIPT, state.here, judges=False, without=scenario.without)
+    return showed.handout.cookie or (showed.handout.token and state.jar == session.head)
 
 
 def who(message: Message) -> str:

@@ -125,7 +125,7 @@ COPY = Scenario(
 )
 QUICK = (JAR, CRASH, CALLERS, PROOF, CLAIMS, JOURNEY, END, LOGIN, JUDGED_END, BESIDE, FAR, EDGE, COPY)
 
-# The protocol's own search has a loss with no numbers in time; here a loss meets the other promises.
+# The protocol has a loss too, in a time without numbers.
 LOSS = Scenario("the store loses writes", "I8", (actors.loss,), Left(losses=1), needs=(Rule.LOST_MARKS, Rule.DECIDED_SINCE))
 # Until `freshness.renew` sends a rotation's cookie on only while its head is unseen, this one ends in a logout.
 TWO_PROOFS = PROOF._replace(name="two proofs", left=Left(proofs=2))
@@ -145,5 +145,10 @@ LONG = (
     EDGE._replace(last_generation=2, in_flight=2),
     COPY._replace(last_generation=2, answers_are_lost=True, left=Left(thefts=2, thief=3, proofs=1)),
     LOSS,
-    LOSS._replace(name="the store loses writes, a process crashes", actors=(actors.loss, actors.crash), left=Left(losses=1, crashes=1), last_generation=1),
+    LOSS._replace(
+        name="the store loses writes, a process crashes",
+        actors=(actors.loss, actors.crash),
+        left=Left(losses=1, crashes=1),
+        last_generation=1,
+    ),
 )
