@@ -16,8 +16,8 @@ Two searches, one question each:
   from two promises: a message is on the wire for less than the grace, and an access token lives for at least two graces
   (`Lifetimes` sees to it).  A handler may take for ever.  So the time since `mark` is counted in whole graces, and one more
   passes only once the messages that were sent before it began have arrived.
-- **The scenarios** (`scenarios/told.py`): is a promise broken?  Time goes in halves of a grace: each way found can happen, but not all
-  that can happen are searched.  A witness of the search's own says what has happened.
+- **The scenarios** (`scenarios/told.py`): is a promise broken?  Time goes in halves of a grace: each way that is found can
+  happen, but not all that can happen are searched.  A witness of the search's own says what has happened.
 
 | who takes part | protocol | scenario | promises | found when gone |
 |---|---|---|---|---|
