@@ -18,12 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from _model_report import pieces
-from _tables import table, with_table, with_tables
+from _tables import pieces_of_simulation, table, with_table, with_tables
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 FOLDER = DOCUMENT.with_suffix("")
 # Pages that show the table of a benchmark as well.
-TOPICS = {"durability": DOCUMENT.parent / "topics" / "durability.md", "model": DOCUMENT.parent / "topics" / "scale.md"}
+TOPICS = {
+    "durability": DOCUMENT.parent / "topics" / "durability.md",
+    "model": DOCUMENT.parent / "topics" / "scale.md",
+    "simulation": DOCUMENT.parent / "topics" / "simulation.md",
+}
+# What else stands on those pages.
+PIECES = {"model": pieces, "simulation": pieces_of_simulation}
 # 4.5 to 1 against white and 4.6 to 1 against black: WCAG 2 asks for 4.5.
 GREY = "#767676"
 OTHERS, OURS = "#a3a3a3", "#2f7fd8"
@@ -87,6 +93,10 @@ PLOTS = {
     "lingering": Plot(
         title="The lingering rule, simulated",
         panels={"asked": "thieves asked for the password", "ordinary": "honest sessions asked"},
+    ),
+    "simulation": Plot(
+        title="Honest sessions of two hours, simulated",
+        panels={"logged_out": "logged out", "asked": "asked for the password", "most_rotations": "rotations a life, at most"},
     ),
     "throughput": Plot(
         title="Through a server",
@@ -192,7 +202,8 @@ def main() -> None:
 
 def of_topic(page: Path, report: dict[str, Any]) -> str:
     """The text of *page* with the table of *report*, or its tables."""
-    tables = {report["benchmark"]: table(report)} | (pieces(report) if report["benchmark"] == "model" else {})
+    others = PIECES.get(report["benchmark"])
+    tables = {report["benchmark"]: table(report)} | ({} if others is None else others(report))
     text = page.read_text(encoding="utf-8")
     for name, lines in tables.items():
         text = with_table(text, name, lines)

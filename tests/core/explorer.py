@@ -8,7 +8,7 @@ Breadth first, so a trace found is a shortest one.
 In `tests/`:
 
     python -m core.explorer           what the tests search: the protocol, the scenarios, then each rule taken away; 1 minute
-    python -m core.explorer --long    three tabs, four messages, all callers, more losses, larger scenarios; 20 minutes
+    python -m core.explorer --long    three tabs, four messages, all callers, more losses, larger scenarios; 12 minutes
 
 Two searches, one question each:
 

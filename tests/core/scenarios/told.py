@@ -150,5 +150,6 @@ LONG = (
         actors=(actors.loss, actors.crash),
         left=Left(losses=1, crashes=1),
         last_generation=1,
+        needs=(),
     ),
 )
