@@ -70,14 +70,11 @@ def test_the_lifetimes_are_the_tightest_that_are_allowed():
 
 
 @pytest.mark.thorough
-@pytest.mark.xfail(
-    strict=True, reason="freshness.renew sends the cookie of a rotation on although its head was seen meanwhile (I15)"
-)
 def test_two_proofs_at_once_log_nobody_out():
     """
     The second proof rotates a head whose cookie the first has just sent once more; that one arrives last.
 
-    With `and not head.seen` where `freshness.renew` decides about an *earlier* cookie, the search finds nothing.
+    Without `and not head.seen` where `freshness.renew` decides about an *earlier* cookie, the search finds it.
     """
     found = search(TWO_PROOFS)
     assert None is found.way, found.way
