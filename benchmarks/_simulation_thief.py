@@ -22,6 +22,7 @@ from asgi_tokenguard.core.signals import Signals
 
 OWNERS_PLACE: Final = Place(latitude=52.52, longitude=13.40, city="Berlin")
 POLICY: Final = RiskPolicy()
+FIRST_HOUR: Final = (600.0, 600.0 + HOUR)
 
 
 def always(_: float) -> bool:
@@ -38,13 +39,13 @@ class Plan:
     """
     From where he comes, when, and how often, in seconds; *place* is None where no locator tells.
 
-    He copies the cookie at some time in the owner's first hour, or within the hour from *steals*.
+    He copies the cookie at some time between *steals*.
     """
 
     visit: Visit = HERE
     place: Place | None = None
     comes: Callable[[float], bool] = always
-    steals: float = 600
+    steals: tuple[float, float] = FIRST_HOUR
     every: tuple[float, float] = (600, 1200)
 
 

@@ -21,7 +21,7 @@ import _tables
 from _common import facts, show, write
 from _lingering_thief import Thief
 from _lingering_world import HERE, HOUR, LIFETIMES, Life, Server, World
-from _simulation_thief import Copyist, Plan, at_night
+from _simulation_thief import FIRST_HOUR, Copyist, Plan, at_night
 from lingering import CONDITIONS, DEFAULT, OWNERS, RULES, THIEVES, chunks, percentile
 
 from asgi_tokenguard import Place
@@ -31,7 +31,7 @@ WATCH = RULES[DEFAULT]
 ELSEWHERE = Visit(network=b"away", device=HERE.device)
 PLANS = {
     "comes every 10 to 20 minutes": Plan(),
-    "copies in the evening, comes at night": Plan(comes=at_night, steals=7 * HOUR),
+    "copies in the evening, comes at night": Plan(comes=at_night, steals=(8 * HOUR - LIFETIMES.access, 8 * HOUR)),
     "other strings": Plan(visit=replace(HERE, device=b"mine")),
     "other network, no locator": Plan(visit=ELSEWHERE),
     "other network, same town": Plan(visit=ELSEWHERE, place=Place(latitude=52.40, longitude=13.06, city="Potsdam")),
@@ -71,7 +71,7 @@ def robbed(seed: int, owner: str, plan: str, numbers: range) -> list[dict[str, A
             if plan in PLANS
             else Thief(world, generations=WATCH.linger_generations, **THIEVES[POLLERS[plan]])
         )
-        world.after((PLANS[plan].steals if plan in PLANS else 600) + world.random.random() * HOUR, thief.steal)
+        world.after(world.random.uniform(*(PLANS[plan].steals if plan in PLANS else FIRST_HOUR)), thief.steal)
         world.run()
         found.append(told(world, thief))
     return found

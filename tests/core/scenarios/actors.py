@@ -7,7 +7,7 @@ somebody who ends the session, a new login, a process that crashes, a journey, a
 
 from __future__ import annotations
 
-from core.scenarios import server
+from core.scenarios import library, server
 from core.scenarios.promises import broken
 from core.scenarios.values import (
     ACCESS,
@@ -139,11 +139,14 @@ def app(state: State, scenario: Scenario) -> Steps:
     session = state.session
     if not state.left.changes or session is None:
         return
-    changed = session._replace(claims=session.claims + 1, issued=0)
+    changed, minted = library.change_claims(session)
     if not scenario.has(Rule.CLAIMS_KEEP):
         changed = changed._replace(branch=1)
     state = spend(state, "changes")
-    yield "the app changes the claims", server.written(state, changed, scenario, minted=scenario.has(Rule.CLAIMS_KILL))
+    yield (
+        "the app changes the claims",
+        server.written(state, changed, scenario, minted=minted and scenario.has(Rule.CLAIMS_KILL)),
+    )
 
 
 def administrator(state: State, _: Scenario) -> Steps:

@@ -29,7 +29,7 @@ from asgi_tokenguard.parcels import Delivery, Identity
 NOW = 1_800_000_000_000
 LIVE_JTI, OLD_JTI, NEW_JTI = b"l" * 16, b"o" * 16, b"n" * 16
 FRESH = 1  # second: a proof counts until half a grace has passed
-NAMES = {place: place.encode()[:NAME] for place in PLACES}
+NAMES = {place: place.encode().ljust(NAME, b"-") for place in PLACES}
 DEVICE = b"same"
 
 
@@ -263,6 +263,13 @@ def renew(
     if without is Rule.TOKEN_WITH_COOKIE:
         leaves = leaves._replace(token=caller.takes_token)
     return later, minted, leaves
+
+
+@cache
+def change_claims(session: Session) -> tuple[Session, bool]:
+    """After `update_claims`."""
+    after, minted = abstract(rotation.replace_access(concrete(session), now_ms=NOW, access_jti=NEW_JTI), session)
+    return after._replace(claims=session.claims + 1), minted
 
 
 @cache
