@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -12,6 +13,9 @@ from asgi_tokenguard.errors import TokenGuardError
 
 # As argparse does for a wrong argument: what was asked for cannot be done here.
 UNUSABLE: Final = 2
+# A URL with a password, given as an argument, is read by everybody who may list processes, and stays in the shell's history.
+REDIS_VARIABLE: Final = "REDIS_URL"
+LOCAL_REDIS: Final = "redis://localhost:6379/0"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +41,7 @@ def _demo(asked: argparse.Namespace) -> int:
 def _doctor(asked: argparse.Namespace) -> int:
     from asgi_tokenguard.doctor import report
 
-    return report.main(redis=asked.redis, as_json=asked.json)
+    return report.main(redis=asked.redis or os.environ.get(REDIS_VARIABLE) or LOCAL_REDIS, as_json=asked.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,7 +72,9 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         epilog="Exit code: 0 nothing unsafe, 1 something is, 2 the server cannot be asked.",
     )
     doctor.set_defaults(run=_doctor)
-    doctor.add_argument("--redis", default="redis://localhost:6379/0", metavar="URL", help="the server (default: %(default)s)")
+    # The variable's name and not what it holds: `--help` is pasted into reports.
+    where = f"the server (default: ${REDIS_VARIABLE}, which keeps a password off the command line, or {LOCAL_REDIS})"
+    doctor.add_argument("--redis", metavar="URL", help=where)
     doctor.add_argument("--json", action="store_true", help="print JSON")
 
 

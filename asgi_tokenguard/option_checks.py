@@ -24,8 +24,6 @@ _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 # Of the characters that no client and no proxy ever escapes (RFC 3986 section 2.3).
 _PAGE: Final = re.compile(r"/([A-Za-z0-9._~-]+/)*[A-Za-z0-9._~-]*", re.ASCII)
-# Redis and Valkey send that in `replicationCron`, once a second; the rest is for a busy machine.
-FSYNCED_TAKES: Final = 1.5
 # Where the refresh header may not be: what our other tokens have, and what a page of another site may set without a preflight
 # (Fetch standard, section 2.2.2, and what browsers write themselves).  That no page can send it is what proves a caller.
 _NO_REFRESH_HEADERS: Final = frozenset(
@@ -178,16 +176,8 @@ def timeout(value: object) -> float:
 
 def durability(value: object, timeout: float, redis: object) -> Durability:
     """*timeout* is how long a request waits for *redis*, which is a URL or a client."""
-    found = Durability.everywhere(value) if isinstance(value, str) else instance("durability", value, Durability)
-    if found.timeout is not None and found.timeout >= timeout:
-        # The request would be over before the answer, and its connection with it.
-        remedy = "give less than that, or raise timeout"
-        raise ConfigurationError("durability", f"its timeout of {found.timeout:g} s is not below timeout={timeout:g}", remedy)
-    wait = timeout / 2 if found.timeout is None else found.timeout
-    if Level.FSYNCED in found.levels and found.replicas and wait < FSYNCED_TAKES:
-        problem = f"replicas tell once a second what is on their disks, and {wait:g} s are waited for it"
-        remedy = f"give timeout={2 * FSYNCED_TAKES + 1:g}, or use Durability(..., replicas=0)"
-        raise ConfigurationError("durability", problem, remedy)
+    found = Durability(value) if isinstance(value, str) else instance("durability", value, Durability)
+    found.check_time(timeout)
     waits = found.levels != {Level.PRIMARY}
     if waits and found.replicas and isinstance(redis, str) and redis.startswith("embedded:"):
         remedy = "use Durability(..., replicas=0) with 'fsynced', or a server of your own"

@@ -476,7 +476,14 @@ def test_p33_settings_belong_to_one_guard():
 
 def test_what_is_to_be_on_two_disks_is_waited_for_long_enough():
     assert 4 == settled(timeout=4, durability="fsynced").timeout
-    assert "give timeout=4, or use Durability(..., replicas=0)" == refusal(GOOD | {"durability": "fsynced"}).remedy
+    told = "write TokenGuard(timeout=4), or Durability(..., replicas=0) for the primary's disk alone"
+    assert told == refusal(GOOD | {"durability": "fsynced"}).remedy
+
+
+def test_a_wrong_durability_is_named_as_the_option_it_is():
+    error = refusal(GOOD | {"durability": "replicate"})
+    assert ("durability", "'replicate' is none of its words") == (error.option, error.problem)
+    assert "'replicated'" in error.remedy
 
 
 @pytest.mark.parametrize(

@@ -1,42 +1,79 @@
-"""What a server says of itself; whether that is safe, `asgi_tokenguard.doctor` knows."""
+"""What servers say of themselves; whether that is safe, `asgi_tokenguard.doctor` knows."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
 
-from redis.asyncio import RedisCluster
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import AuthenticationError, ConnectionError, NoPermissionError, ResponseError  # noqa: A004 (redis-py's own)
 
 from asgi_tokenguard.errors import StoreUnavailable
 from asgi_tokenguard.store.connect import Connector
-from asgi_tokenguard.store.redis_py import FAILURES, primaries_of
+from asgi_tokenguard.store.redis_py import FAILURES
+from asgi_tokenguard.store.tls_options import check_tls_options
 
 # A person waits: longer than a request, shorter than their patience.
 PATIENCE: Final = 5.0
 # Of three answers the quickest tells the time best; the first one also opens the connection.
 LOOKS_AT_THE_CLOCK: Final = 3
 
-SETTINGS: Final = ("maxmemory", "maxmemory-policy", "appendonly", "appendfsync", "save", "min-replicas-to-write")
+SETTINGS: Final = (
+    "maxmemory",
+    "maxmemory-policy",
+    "appendonly",
+    "appendfsync",
+    "save",
+    "min-replicas-to-write",
+    "min-replicas-max-lag",
+    "cluster-allow-reads-when-down",
+)
 # What scripts and reads are made of, as Redis 6.2 has it; and what is used where it is there.
-NEEDED: Final = ("evalsha", "eval", "time", "hget", "hset", "hdel", "hgetall", "hlen", "expireat", "pexpire", "ttl", "client")
-OPTIONAL: Final = ("wait", "waitaof")
+NEEDED: Final = ("evalsha", "eval", "time", "hget", "hset", "hdel", "hgetall", "hlen", "expireat", "pexpire", "ttl")
+OPTIONAL: Final = ("client", "info", "wait", "waitaof")
+
+
+# What an examination may fail with, for whoever explains it.
+LOGIN_REFUSED: Final = AuthenticationError
+LOST: Final = (ConnectionError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A question that a server does not answer."""
+
+    words: str
+    is_denied: bool  # its user may not ask; else the server has not got the command
+
+    @classmethod
+    def because_of(cls, error: ResponseError) -> Refused:
+        return cls(words=str(error), is_denied=isinstance(error, NoPermissionError))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unasked:
+    """A replica of which nothing is known."""
+
+    node: str
+    why: str
+    is_stranger: bool = False  # it does not take the user and password that its primary takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """One primary; None is what its user may not ask."""
+    """One server; what it does not answer is None, and *refused* says why."""
 
-    node: str  # its name in a cluster, else empty
+    node: str  # host and port; empty for the one that the URL names
+    stands_by: bool = False  # it was named by a primary, as its replica
     info: Mapping[str, Any] | None
     settings: Mapping[str, str] | None
-    missing: frozenset[str] | None
-    skew: float  # seconds that its clock is ahead of ours
+    missing: frozenset[str] | None  # commands
+    skew: float | None  # seconds that its clock is ahead of ours
+    refused: Mapping[str, Refused] = field(default_factory=dict)  # by the first word of the question
+    unasked: tuple[Unasked, ...] = ()
 
     @property
     def product(self) -> str:
@@ -47,79 +84,170 @@ class Facts:
         info = self.info or {}
         return str(info.get("valkey_version", info.get("redis_version", "")))
 
+    @property
+    def is_clustered(self) -> bool:
+        return bool(self.said.get("cluster_enabled"))
+
+    @property
+    def is_sentinel(self) -> bool:
+        return "sentinel" in {self.said.get("redis_mode"), self.said.get("server_mode")}  # Redis, Valkey
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        return self.info or {}
+
+    def setting(self, name: str) -> str | None:
+        return None if self.settings is None else self.settings.get(name)
+
 
 async def ask(source: str) -> list[Facts]:
     """
-    The facts of the server at the URL *source*, or of every primary of its cluster.
+    The facts of the server at the URL *source*, of every primary of its cluster, and of the replicas that they name.
 
-    Raises `StoreUnavailable` where one does not answer.
+    Raises `StoreUnavailable` where a primary does not answer.
     """
+    first = await _asked(source)
+    if first.is_sentinel:
+        return [first]
+    primaries = [first]
+    if first.is_clustered and not source.startswith("unix:"):
+        members, refused = await _members(source)
+        if refused is None:
+            primaries = list(await asyncio.gather(*(_asked(at(source, *each), _name(*each)) for each in members)))
+        else:
+            primaries = [replace(first, refused={**first.refused, "cluster": refused})]
+    return [facts for primary in primaries for facts in await _with_replicas(source, primary)]
+
+
+def at(source: str, host: str, port: int) -> str:
+    """
+    *source* with another server's address: its user, password, database and TLS stay.
+
+    The addresses are those that the examined primary names, which knows that password already.
+    """
+    parts = urlsplit(source)
+    user = parts.netloc.rpartition("@")[0]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    scheme, path = ("redis", "") if parts.scheme == "unix" else (parts.scheme, parts.path)
+    return urlunsplit((scheme, f"{user}@{address}" if user else address, path, parts.query, ""))
+
+
+def _name(host: str, port: int) -> str:
+    return f"{host}:{port}"
+
+
+async def _asked(source: str, node: str = "") -> Facts:
     connector = Connector(source, PATIENCE)
+    check_tls_options(source)
     try:
         async with asyncio.timeout(PATIENCE):
-            facts = await _facts(await connector.client(), "")
-            is_member = bool((facts.info or {}).get("cluster_enabled")) and not source.startswith("unix:")
-            return await _all_primaries(source) if is_member else [facts]
-    except TimeoutError as error:
-        raise StoreUnavailable from error
-    except FAILURES as error:
+            return await _facts(await connector.client(), node)
+    except (TimeoutError, *FAILURES) as error:
+        if node:  # another one than the person has named
+            error.add_note(node)
         raise StoreUnavailable from error
     finally:
         await connector.aclose()
 
 
-async def _all_primaries(source: str) -> list[Facts]:
-    """The facts of every primary of the cluster of which *source* is a member."""
-    cluster = RedisCluster.from_url(source, retry=Retry(NoBackoff(), 0))
+async def _members(source: str) -> tuple[list[tuple[str, int]], Refused | None]:
+    """Host and port of all primaries of the cluster, or why that is not answered."""
+    connector = Connector(source, PATIENCE)
+    here = urlsplit(source).hostname or "localhost"
     try:
-        await cluster.initialize()
-        return [await _facts(node, node.name) for node in primaries_of(cluster)]
+        async with asyncio.timeout(PATIENCE):
+            client: Any = await connector.client()
+            slots = await client.execute_command("CLUSTER SLOTS")
+    except ResponseError as error:
+        return [], Refused.because_of(error)
+    except (TimeoutError, *FAILURES) as error:
+        raise StoreUnavailable from error
     finally:
-        await cluster.aclose()
+        await connector.aclose()
+    # Of each range the third is its primary; one that does not know its own address leaves it out.
+    return sorted({(_text(owner[0] or "") or here, int(owner[1])) for _, _, owner, *_ in slots}), None
+
+
+async def _with_replicas(source: str, primary: Facts) -> list[Facts]:
+    """*primary*, and those of its replicas that can be asked in the same way."""
+    found = await asyncio.gather(*(_replica(source, primary, *each) for each in _replicas_of(primary)))
+    unasked = tuple(each for each in found if isinstance(each, Unasked))
+    return [replace(primary, unasked=unasked), *(each for each in found if isinstance(each, Facts))]
+
+
+def _replicas_of(primary: Facts) -> Iterator[tuple[str, int]]:
+    for number in range(int(primary.said.get("connected_slaves", 0))):
+        if isinstance(told := primary.said.get(f"slave{number}"), Mapping):
+            yield str(told["ip"]), int(told["port"])
+
+
+async def _replica(source: str, primary: Facts, host: str, port: int) -> Facts | Unasked:
+    node = _name(host, port)
+    try:
+        found = await _asked(at(source, host, port), node)
+    except StoreUnavailable as error:
+        cause = error.__cause__
+        why = "it does not answer" if isinstance(cause, TimeoutError) else str(cause) or type(cause).__name__
+        return Unasked(node=node, why=why, is_stranger=isinstance(cause, AuthenticationError))
+    # Behind a tunnel or in a container the address may be another server's, as seen from here.
+    if found.info is not None and found.said.get("master_replid") != primary.said.get("master_replid"):
+        return Unasked(node=node, why="from here, another server answers there")
+    return replace(found, stands_by=True)
 
 
 async def _facts(node: Any, name: str) -> Facts:
+    questions = _Questions(node)
     return Facts(
         node=name,
-        skew=await _skew(node),
-        info=await _allowed(node, "INFO"),
-        settings=await _settings(node),
-        missing=await _missing(node),
+        skew=await _skew(questions),
+        info=await questions.ask("INFO"),
+        settings=await _settings(questions),
+        missing=await _missing(questions),
+        refused=questions.refused,
     )
 
 
-async def _allowed(node: Any, *command: str) -> Any:
-    try:
-        return await node.execute_command(*command)
-    except NoPermissionError:
-        return None
+class _Questions:
+    """Asks one server, and keeps what it would not answer."""
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+        self.refused: dict[str, Refused] = {}
+
+    async def ask(self, *command: str) -> Any:
+        """The answer, or None."""
+        try:
+            return await self._node.execute_command(*command)
+        except ResponseError as error:  # denied, renamed, or taken away as managed services do
+            self.refused[command[0].split()[0].lower()] = Refused.because_of(error)
+            return None
 
 
-async def _settings(node: Any) -> Mapping[str, str] | None:
+async def _settings(questions: _Questions) -> Mapping[str, str] | None:
     found: dict[str, str] = {}
     for name in SETTINGS:  # one by one: Redis 6.2 takes one name
-        try:
-            answer = await _allowed(node, "CONFIG GET", name)
-        except ResponseError:  # managed services take the command away altogether
-            return None
+        answer = await questions.ask("CONFIG GET", name)
         if answer is None:
             return None
         found |= {_text(key): _text(value) for key, value in dict(answer).items()}
     return found
 
 
-async def _missing(node: Any) -> frozenset[str] | None:
+async def _missing(questions: _Questions) -> frozenset[str] | None:
     names = (*NEEDED, *OPTIONAL)
-    found = await _allowed(node, "COMMAND INFO", *names)
+    found = await questions.ask("COMMAND INFO", *names)
     return None if found is None else frozenset(name for name, known in zip(names, found, strict=True) if not known)
 
 
-async def _skew(node: Any) -> float:
+async def _skew(questions: _Questions) -> float | None:
     """How far the server's clock is ahead of ours; as exact as its answer is quick."""
     looks = []
     for _ in range(LOOKS_AT_THE_CLOCK):
         asked, began = time.time(), time.monotonic()
-        seconds, microseconds = await node.execute_command("TIME")
+        answer = await questions.ask("TIME")
+        if answer is None:
+            return None
+        seconds, microseconds = answer
         took = time.monotonic() - began
         looks.append((took, int(seconds) + int(microseconds) / 1e6 - asked - took / 2))
     return min(looks)[1]

@@ -56,11 +56,11 @@ class Link:
         await self._ask_again(self._ask_time, "")
 
     async def server_info(self) -> Mapping[str, Any]:
-        """What `INFO server` says, of a cluster one node's; nothing where our user may not ask."""
+        """What `INFO server` says, of a cluster one node's; nothing where our user may not ask, or it was renamed."""
         try:
             found = await self._ask_again(lambda client: execute(client, "", "INFO", "server"), "")
         except StoreUnavailable as error:
-            if isinstance(error.__cause__, NoPermissionError):
+            if isinstance(error.__cause__, NoPermissionError) or "unknown command" in str(error.__cause__):
                 return {}
             raise
         return found if isinstance(found, Mapping) else {}

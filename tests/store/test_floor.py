@@ -90,3 +90,15 @@ async def test_a_user_who_may_not_ask_for_the_version_is_served(own):
         await redis.execute_command("ACL", "SETUSER", "app", "on", ">pass", "~*", "&*", "+@all", "-info")
     async with TokenGuard(secret=SECRET, redis=f"redis://app:pass@127.0.0.1:{own.port}") as guard:
         assert (await guard.login("user-1")).access_token
+
+
+async def test_a_server_that_has_no_info_is_served():
+    """Operators rename it, as some services do; scripts go on without the replication id that it would tell."""
+    server = RedisServer(port=True, travel=False, more=["--rename-command", "INFO", ""])
+    try:
+        async with TokenGuard(secret=SECRET, redis=server.start().url) as guard:
+            tokens = await guard.login("user-1")
+            assert await guard.rotate(tokens.refresh_token)
+            assert await guard.revoke("user-1", tokens.session_id)
+    finally:
+        server.close()
