@@ -4,6 +4,8 @@ Changes that count only once replicas, or disks, have them (core/durability.py).
 Rule: the question who has acknowledged (`WAIT`, `WAITAOF`) travels right behind the script, over the same connection.  Servers
 answer it for the last write *of the connection that asks*: over one that has written nothing, Valkey says at once that all
 replicas have all of it, however far behind they are.
+
+Whoever waits is bounded for each node by itself: a node whose replica is away makes no change wait or fail but its own.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.asyncio import RedisCluster
 from redis.exceptions import NoPermissionError, ResponseError
 
+from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.durability import Durability, Level
 from asgi_tokenguard.errors import ConfigurationError, NotConfirmed, StoreUnavailable
 from asgi_tokenguard.loops import PerLoop
 from asgi_tokenguard.store.connect import POOL
 from asgi_tokenguard.store.disks import check_disk
+from asgi_tokenguard.store.gate import Gate
 from asgi_tokenguard.store.patience import Outage, OverloadedError
 from asgi_tokenguard.store.redis_py import FAILURES, primaries_of
 
@@ -39,6 +43,14 @@ WAITING: Final = POOL // 2
 
 def _always(_: list[Any]) -> bool:
     return True
+
+
+def _never(_: list[Any]) -> bool:
+    return False
+
+
+def _ends_for_reuse(reply: list[Any]) -> bool:
+    return bool(reply[2] == b"reuse")
 
 
 def _logs_in(reply: list[Any]) -> bool:
@@ -63,7 +75,9 @@ class Confirmation:
     level: Level
     replicas: int
     ms: int  # at least one: 0 would be "wait for ever"
-    is_needed: Callable[[list[Any]], bool] = _always  # of the script's reply
+    # Of the script's reply: whether it counts only with this, and whether the log tells where it came without.
+    is_needed: Callable[[list[Any]], bool] = _always
+    is_told: Callable[[list[Any]], bool] = _never
 
     @property
     def command(self) -> tuple[str | int, ...]:
@@ -93,13 +107,29 @@ class Confirmations:
         self._ms = max(1, round(1000 * (timeout / 2 if durability.timeout is None else durability.timeout)))
         self.login = _for(self._of(durability.login), _logs_in)
         self.rotation = self._of(durability.rotation)
-        self.presentation = _for(self.rotation, _hands_out_a_cookie)
         self.revocation = self._of(durability.revocation)
+        self._presentation = _for(self.rotation, _hands_out_a_cookie)
+        if self._presentation is not None and not self.asks_again_for_reuse(self._presentation):
+            # Who is refused was promised nothing, so that nothing waits for it twice.
+            self._presentation = replace(self._presentation, is_told=_ends_for_reuse)
         # The sessions that a login takes the place of are ended by the same script.
         strongest = max(durability.login, durability.revocation, key=lambda level: level.strength)
         self.replacing_login = _for(self._of(strongest), _logs_in)
-        # A rotation's answer may be that a session was ended: that needs a word of its own.
-        self.asks_again_for_reuse = durability.revocation.strength > durability.rotation.strength
+
+    def presentation(self, caller: Caller) -> Confirmation | None:
+        """
+        What showing a refresh token has to wait for.
+
+        Nothing, where the caller can receive nothing: what `present.lua` writes for one is that a head was seen or a token was
+        late, and of a repeat by others neither is waited for.
+        """
+        return None if caller is Caller.OTHER else self._presentation
+
+    def asks_again_for_reuse(self, asked: Confirmation | None) -> bool:
+        """Whether a presentation that *asked* for so much has to ask for more where its answer is that a session was ended."""
+        if self.revocation is None:
+            return False
+        return asked is None or self.revocation.level.strength > asked.level.strength
 
     @property
     def all(self) -> list[Confirmation]:
@@ -117,32 +147,43 @@ def _for(wanted: Confirmation | None, is_needed: Callable[[list[Any]], bool]) ->
 
 
 class _Places:
-    """Those who may wait for replicas at a time, in one event loop."""
+    """
+    Those who may wait for the replicas of one node at a time, in one event loop.
 
-    def __init__(self) -> None:
+    They have a gate of their own: it knows how long a change with its acknowledgement takes, and that none comes, whether
+    the replica is away or the node itself.  The node's would take a slow replica for a slow server.
+    """
+
+    def __init__(self, patience: float) -> None:
         self._free = asyncio.Semaphore(WAITING)
-        self.taken = 0  # by those who wait for one, too
+        clock = asyncio.get_running_loop().time
+        self._gate = Gate(patience, clock, "Changes are acknowledged too slowly for all that are asked")
 
     @asynccontextmanager
-    async def taking(self) -> AsyncIterator[None]:
-        self.taken += 1
+    async def taking(self, *, in_vain: bool) -> AsyncIterator[None]:
+        """Wait for a place; *in_vain*: nobody acknowledges, as is known."""
+        # Each waits in full then, half of what a request waits: who comes third would be late.
+        if in_vain and self._gate.waiting >= 2 * WAITING:
+            raise StoreUnavailable from OverloadedError()
+        self._gate.enter()
         try:
             async with self._free:
                 yield
-        finally:
-            self.taken -= 1
+        except BaseException as error:
+            self._gate.left(error)
+            raise
+        self._gate.left()
 
 
 class Confirmer:
     """Runs scripts whose changes are to be confirmed."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, timeout: float) -> None:
         self._link = link
-        self._places: PerLoop[_Places] = PerLoop()
-        self._outage = Outage(
-            "Redis takes writes, but too few acknowledge them in time; what needs them is answered 503: %s",
-            "writes are acknowledged in time again",
-        )
+        self._timeout = timeout
+        # By the name of the node, as the gates of the link.
+        self._places: PerLoop[dict[str, _Places]] = PerLoop()
+        self._outages: dict[str, Outage] = {}
 
     async def run(
         self, wanted: Confirmation | None, script: Script, keys: tuple[str, ...], *args: str | bytes | int
@@ -150,19 +191,30 @@ class Confirmer:
         """Run *script*; raises `NotConfirmed` where its reply needs what is *wanted* and that did not come."""
         if wanted is None:
             return await self._link.run(script, keys, *args)
-        places = self._places.get(_Places)
-        # While nobody acknowledges each waits in full, half of what a request waits: who comes third would be late.
-        if self._outage.lasts and places.taken >= 2 * WAITING:
-            raise StoreUnavailable from OverloadedError()
-        async with places.taking():
+        node = self._link.connector.owner(keys[0])
+        outage = self._outage(node)
+        async with self._places_at(node).taking(in_vain=outage.lasts):
             reply, answer = await self._link.run_then(wanted.command, script, keys, *args)
-        if not wanted.is_needed(reply):
-            return reply
-        if not wanted.is_given(answer):
-            self._outage.began(f"{wanted.word} was answered {answer!r}")
+        is_needed, is_given = wanted.is_needed(reply), wanted.is_given(answer)
+        if is_needed or wanted.is_told(reply):
+            outage.ended() if is_given else outage.began(f"{wanted.word} was answered {answer!r}")
+        if is_needed and not is_given:
             raise NotConfirmed
-        self._outage.ended()
         return reply
+
+    def _places_at(self, node: str) -> _Places:
+        places = self._places.get(dict)
+        if node not in places:
+            places[node] = _Places(self._timeout)
+        return places[node]
+
+    def _outage(self, node: str) -> Outage:
+        if node not in self._outages:
+            self._outages[node] = Outage(
+                "Redis takes writes, but too few acknowledge them in time; what needs them is answered 503: %s",
+                "writes are acknowledged in time again",
+            )
+        return self._outages[node]
 
     async def check(self, confirmations: Confirmations) -> None:
         """Raise `ConfigurationError` where a server cannot confirm, and warn where too few would now."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import ConnectionError, MaxConnectionsError, NoPermissionError, NoScriptError, ResponseError  # noqa: A004 (redis-py's own)
+from redis.exceptions import ConnectionError, MaxConnectionsError, NoPermissionError, NoScriptError  # noqa: A004 (redis-py's own)
 
 from asgi_tokenguard.errors import StoreUnavailable
 from asgi_tokenguard.loops import PerLoop
@@ -47,6 +48,8 @@ class Link:
         # By the name of the node that is asked: one that is away makes no question wait or fail but its own.
         self._batches: PerLoop[dict[str, Batch]] = PerLoop()
         self._gates: PerLoop[dict[str, Gate]] = PerLoop()
+        # Nodes, and the scripts that they have run for us.
+        self._run_by: set[tuple[str, str]] = set()
 
     def patience(self) -> Patience:
         return Patience(self._timeout, self._outage)
@@ -94,12 +97,17 @@ class Link:
     ) -> tuple[list[Any], Any]:
         """Run *script* and, right behind it over the same connection, *then*; both answers, the second perhaps an error."""
         asked = self.clock.monotonic()
+        run = (self.connector.owner(keys[0]), script.sha)
 
         async def evaluate(client: Any) -> Any:
-            return await _evaluate(partial(execute_then, client, keys[0], then), script, keys, args)
+            send = partial(execute_then, client, keys[0], then)
+            # Where the script is not known *then* is answered all the same, perhaps late: so the first one sends its text.
+            return await _evaluate(send, script, keys, args, is_known=run in self._run_by)
 
-        # Past the gate: it would take the time that a replica needs for the server's, and refuse what needs no replica.
+        # Past the gate: it would take the time that a replica needs for the server's, and refuse what needs no replica.  Who
+        # asks this has come through another one (`Confirmer`).
         both: tuple[list[Any], Any] = await self._ask_ungated(evaluate, keys[0])
+        self._run_by.add(run)
         # The script is answered at once, and both are read when the second is: the time is that of a slow reply.
         self.clock.sync(both[0][0], asked)
         return both
@@ -127,9 +135,9 @@ class Link:
         try:
             answer = await self._ask_ungated(ask, key)
         except BaseException as error:
-            gate.answered() if isinstance(error.__cause__, ResponseError) else gate.gave_up()
+            gate.left(error)
             raise
-        gate.answered()
+        gate.left()
         return answer
 
     async def _ask_ungated(self, ask: Ask, key: str) -> Any:
@@ -200,12 +208,17 @@ async def execute_then(client: Any, key: str, then: tuple[str | int, ...], *comm
 
 
 async def _evaluate(
-    send: Callable[..., Awaitable[Any]], script: Script, keys: tuple[str, ...], args: tuple[str | bytes | int, ...]
+    send: Callable[..., Awaitable[Any]],
+    script: Script,
+    keys: tuple[str, ...],
+    args: tuple[str | bytes | int, ...],
+    *,
+    is_known: bool = True,
 ) -> Any:
-    try:
-        return await send("EVALSHA", script.sha, len(keys), *keys, *args)
-    except NoScriptError:  # a new server, or its scripts were flushed; EVAL keeps the script as well
-        return await send("EVAL", script.text, len(keys), *keys, *args)
+    if is_known:
+        with suppress(NoScriptError):  # a new server, or its scripts were flushed; EVAL keeps the script as well
+            return await send("EVALSHA", script.sha, len(keys), *keys, *args)
+    return await send("EVAL", script.text, len(keys), *keys, *args)
 
 
 async def execute_all(client: Any, commands: list[tuple[str, ...]]) -> list[Any]:

@@ -61,7 +61,7 @@ class RedisStore:
         limits: Limits | None = None,
     ) -> None:
         self._link = Link(source, timeout, monotonic)
-        self._confirmer = Confirmer(self._link)
+        self._confirmer = Confirmer(self._link, timeout)
         self._wanted = Confirmations(durability, timeout)
         self.clock = self._link.clock
         self._caches: Caches | None = None
@@ -186,7 +186,7 @@ class RedisStore:
 
         Raises `RateLimited` where it would be served and is one too many.
         """
-        lifetimes = self._lifetimes
+        lifetimes, wanted = self._lifetimes, self._wanted.presentation(caller)
         reply = await self._run_lineal(
             scripts.PRESENT,
             subject,
@@ -211,7 +211,7 @@ class RedisStore:
             watch.linger_after_ms,
             watch.linger_generations,
             user_agent.encode("latin-1", "replace")[:LONGEST_AGENT],
-            wanted=self._wanted.presentation,
+            wanted=wanted,
             counted=self._counting.presentation(sid, visit),
         )
         _, presented, outcome, raw, words = reply
@@ -224,9 +224,9 @@ class RedisStore:
         if raw and record is None:
             return Code.SESSION_ENDED
         reused = outcome == b"reuse"
-        if reused and self._wanted.asks_again_for_reuse:
+        if reused and self._wanted.asks_again_for_reuse(wanted):
             # Who is refused was promised nothing, so that the answer stays what it is; the log tells.
-            with suppress(NotConfirmed):
+            with suppress(StoreUnavailable):
                 await self.end(subject, Whose.ONE, sid)
         return Presentation(
             presented=Presented(presented.decode()),
