@@ -8,9 +8,9 @@ from typing import Final
 from asgi_tokenguard.doctor.finding import Finding, unknown, unsafe
 from asgi_tokenguard.store.examination import Facts
 
-# Seconds.  A primary that is cut off goes on to take leases for so long, on top of `staleness`, and for up to one more: replicas
-# report, and are looked at, once a second.  1 is the least that there is: of 21,800 writes in four minutes, with one replica on
-# loopback, it refused none.  2 is for a way on which reports are late.
+# Seconds.  A primary that is cut off goes on to take leases for so long, on top of `staleness`, and for up to one more:
+# replicas report, and are looked at, once a second.  1 is the least that there is: of 21,800 writes in four minutes, with one
+# replica on loopback, it refused none.  2 is for a way on which reports are late.
 BEST_LAG: Final = 1
 MOST_LAG: Final = 2
 
