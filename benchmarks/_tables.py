@@ -48,7 +48,8 @@ COLUMNS = {
     "soak": {
         "name": "",
         "requests_per_second": "requests/s",
-        "rotations": "rotations",
+        # Each tab is handed the token of its session's rotation, so that there are about twice as many as rotations.
+        "rotations": "access tokens handed out",
         "logins": "logins",
         "given_up": "given up",
         "wrong": "wrong",

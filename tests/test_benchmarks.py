@@ -268,6 +268,13 @@ def test_the_documented_soak_is_flat():
     assert report["hours_of_rotations"] >= 8
     assert {0} == {row["wrong"] for row in report["rows"]}
     assert abs(report["growth"]["resident_mb"]) <= 0.03
+    # Each of two tabs is handed the token of a rotation, of which there is one in a life of a token, and of a login.
+    for row in report["rows"]:
+        lives = report["minutes"] * 60 / len(report["rows"]) / report["access_s"]
+        assert row["rotations"] <= 2 * (report["people"] * (lives + 1) + row["logins"])
+    # What the server remembers of a session that was ended (docs/topics/scale.md), of all that began.
+    grown = (report["rows"][-1]["server_mb"] - report["rows"][0]["server_mb"]) * 1e6
+    assert grown <= 159 * sum(row["logins"] for row in report["rows"])
 
 
 def test_the_lingering_rule_asks_thieves_and_logs_nobody_out(reports):

@@ -42,6 +42,30 @@ async def test_the_readme_app_logs_in_and_says_who_asks():
         await app.guard.aclose()
 
 
+async def test_the_readiness_check_says_whether_somebody_could_log_in(server, tmp_path):
+    found = run_blocks(ROOT / "docs" / "redis.md")
+    for url, answer in ((server.url, True), (f"unix://{tmp_path}/none", False)):
+        guard = found["TokenGuard"](secret="a secret of more than thirty-two bytes, for tests only", redis=url)
+        assert answer == await found["is_ready"](guard)
+        assert [] == (await guard.sessions("readiness check") if answer else [])
+        await guard.aclose()
+
+
+def test_the_clients_in_the_documents_are_taken_and_carry_user_and_certificate():
+    from asgi_tokenguard.store.connect import Connector
+
+    found = run_blocks(ROOT / "docs" / "redis.md")
+    of_sentinel = found["sentinel"].master_for("main").connection_pool
+    assert ("tokenguard", "/etc/ssl/redis-ca.pem") == tuple(
+        of_sentinel.connection_kwargs[name] for name in ("username", "ssl_ca_certs")
+    )
+    (one, *_) = found["sentinel"].sentinels
+    assert ("another", None) == tuple(one.connection_pool.connection_kwargs.get(name) for name in ("password", "username"))
+    assert found["client"].connection_kwargs["username"] == "tokenguard"
+    for client in (found["sentinel"].master_for("main"), found["client"]):
+        assert Connector(client, 1)
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_relative_link_leads_somewhere(path):
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text())
