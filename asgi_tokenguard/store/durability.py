@@ -27,7 +27,8 @@ from asgi_tokenguard.loops import PerLoop
 from asgi_tokenguard.store.connect import POOL
 from asgi_tokenguard.store.disks import check_disk
 from asgi_tokenguard.store.gate import Gate
-from asgi_tokenguard.store.patience import Outage, OverloadedError
+from asgi_tokenguard.store.outages import UNCONFIRMED
+from asgi_tokenguard.store.patience import OverloadedError
 from asgi_tokenguard.store.redis_py import FAILURES, primaries_of
 
 if TYPE_CHECKING:
@@ -183,7 +184,6 @@ class Confirmer:
         self._timeout = timeout
         # By the name of the node, as the gates of the link.
         self._places: PerLoop[dict[str, _Places]] = PerLoop()
-        self._outages: dict[str, Outage] = {}
 
     async def run(
         self, wanted: Confirmation | None, script: Script, keys: tuple[str, ...], *args: str | bytes | int
@@ -192,12 +192,15 @@ class Confirmer:
         if wanted is None:
             return await self._link.run(script, keys, *args)
         node = self._link.connector.owner(keys[0])
-        outage = self._outage(node)
-        async with self._places_at(node).taking(in_vain=outage.lasts):
-            reply, answer = await self._link.run_then(wanted.command, script, keys, *args)
+        outages = self._link.outages
+        async with self._places_at(node).taking(in_vain=outages.lasts(node, UNCONFIRMED)):
+            reply, answer = await self._link.run_then(wanted.command, wanted.ms / 1000, script, keys, *args)
         is_needed, is_given = wanted.is_needed(reply), wanted.is_given(answer)
         if is_needed or wanted.is_told(reply):
-            outage.ended() if is_given else outage.began(f"{wanted.word} was answered {answer!r}")
+            if is_given:
+                outages.ended(node, UNCONFIRMED)
+            else:
+                outages.began(node, UNCONFIRMED, f"{wanted.word} was answered {answer!r}")
         if is_needed and not is_given:
             raise NotConfirmed
         return reply
@@ -207,14 +210,6 @@ class Confirmer:
         if node not in places:
             places[node] = _Places(self._timeout)
         return places[node]
-
-    def _outage(self, node: str) -> Outage:
-        if node not in self._outages:
-            self._outages[node] = Outage(
-                "Redis takes writes, but too few acknowledge them in time; what needs them is answered 503: %s",
-                "writes are acknowledged in time again",
-            )
-        return self._outages[node]
 
     async def check(self, confirmations: Confirmations) -> None:
         """Raise `ConfigurationError` where a server cannot confirm, and warn where too few would now."""

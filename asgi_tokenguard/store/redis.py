@@ -23,7 +23,7 @@ from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.store.caches import Caches
 from asgi_tokenguard.store.counting import Counted, Counting
 from asgi_tokenguard.store.durability import Confirmation, Confirmations, Confirmer
-from asgi_tokenguard.store.floor import check_version
+from asgi_tokenguard.store.floor import check_alone, check_version
 from asgi_tokenguard.store.keyspace import limit_key, place_key, proof_key, session_key, tombstone_key
 from asgi_tokenguard.store.lineage import Lineages
 from asgi_tokenguard.store.link import Link
@@ -87,8 +87,11 @@ class RedisStore:
         await self._confirmer.check(self._wanted)
 
     async def check_version(self) -> None:
-        """Raise `ConfigurationError` where the server is too old."""
-        check_version(await self._link.server_info())
+        """Raise `ConfigurationError` where the server is too old, or a node of a cluster that the client does not know."""
+        server = await self._link.server_info()
+        check_version(server)
+        if not self._link.connector.knows_clusters:
+            check_alone(server)
 
     async def aclose(self) -> None:
         await self._link.aclose()

@@ -152,6 +152,27 @@ async def test_one_node_that_stands_still_makes_nobody_else_wait(cluster, client
             assert user == (await guard.authenticate(tokens[user].access_token)).subject
 
 
+async def test_who_hangs_up_on_a_cluster_that_is_well_costs_its_own_connection(cluster, client):
+    """To doubt the owner then would have the client read the topology anew, and open all of its connections again."""
+    async with guarded(client, timeout=2, cache=False) as guard:
+        await asyncio.gather(*(guard.login(user) for user in USERS))
+        owner, asked = cluster.owner(key_of(guard, "user-1")), topology_asked(cluster)
+        for _ in range(3):
+            owner.freeze()  # for a moment, so that the answer is not there yet
+            question = asyncio.ensure_future(guard.sessions("user-1"))
+            await asyncio.sleep(0.05)
+            question.cancel()
+            owner.thaw()
+            await asyncio.gather(question, return_exceptions=True)
+            assert "user-1" == (await guard.sessions("user-1"))[0].subject
+        assert asked == topology_asked(cluster)
+
+
+def topology_asked(cluster: Cluster) -> int:
+    stats = (command(member, "INFO", "commandstats") for member in cluster.primaries)
+    return sum(each.get("cmdstat_cluster|slots", {"calls": 0})["calls"] for each in stats)
+
+
 async def test_a_script_whose_answer_was_lost_is_not_sent_again(cluster):
     """redis-py's default client of a cluster would: it has its retries, whatever we were told."""
     async with client_of(cluster, retry=None, socket_timeout=0.3) as client, guarded(client, cache=False) as guard:

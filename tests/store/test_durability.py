@@ -235,7 +235,7 @@ async def test_a_login_that_is_not_acknowledged_hands_nothing_out_and_is_undone(
         assert [] == await stage.guard.sessions(USER)
         # One line for the outage, however many requests it fails, and none that says that Redis does not answer.
         told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
-        assert ["WAIT was answered 0"] == [line.rpartition(": ")[2] for line in told]
+        assert [f"WAIT was answered 0 (127.0.0.1:{pair.wire.port})"] == [line.rpartition(": ")[2] for line in told]
         pair.cable.mend()
         assert 200 == (await call(stage.app, "POST", "/login")).status
         assert "acknowledged in time again" in caplog.text
