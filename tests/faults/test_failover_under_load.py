@@ -63,6 +63,40 @@ async def test_i5_i8_i10_a_primary_of_a_cluster_dies():
     clean("cluster", history)
 
 
+async def test_i5_i8_a_replica_of_a_cluster_dies_and_the_other_shards_do_not_notice():
+    """What needs its acknowledgement is 503 meanwhile, live tokens are served; of other owners everything is confirmed."""
+    users: dict[str, str] = {}
+    away: list[float] = []
+
+    async def kill(world: World) -> None:
+        await asyncio.sleep(3)
+        replica = cluster.replica_of(sick)
+        replica.kill()
+        away.append(time.monotonic())
+        while time.monotonic() < away[0] + 5:
+            users.update({browser.session: browser.user for browser in world.browsers})
+            await asyncio.sleep(0.02)
+        away.append(time.monotonic())
+        await asyncio.to_thread(replica.start)
+        await asyncio.to_thread(
+            until, lambda: command(replica, "INFO", "replication")["master_link_status"] == "up", "the replica follows again"
+        )
+
+    with Cluster(2, replicas=True) as cluster:
+        sick, well = cluster.primaries
+        async with world({"cluster": well.port, "options": REPLICATED}) as made:
+            history = await made.play(14, kill)
+        owners = {session: cluster.owner(session_key("tg", user)) for session, user in users.items()}
+    clean("a replica", history)
+    during = [each for each in history.exchanges if away[0] < each.started < each.ended < away[1]]
+    of_sick = [each for each in during if owners.get(each.session) is sick]
+    of_well = [each for each in during if owners.get(each.session) is well]
+    assert "not_confirmed" in {each.code for each in of_sick}
+    assert 200 in {each.status for each in of_sick}
+    assert len([each for each in of_well if each.status == 200]) >= 50
+    assert [] == [each for each in of_well if each.status == 503]
+
+
 @pytest.mark.parametrize("move", [move_by_keys, move_at_once], ids=["key by key", "at once"])
 async def test_i8_i10_slots_move_while_their_sessions_are_used(move):
     moved = []

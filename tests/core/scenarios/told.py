@@ -127,7 +127,7 @@ QUICK = (JAR, CRASH, CALLERS, PROOF, CLAIMS, JOURNEY, END, LOGIN, JUDGED_END, BE
 
 # The protocol has a loss too, in a time without numbers.
 LOSS = Scenario("the store loses writes", "I8", (actors.loss,), Left(losses=1), needs=(Rule.LOST_MARKS, Rule.DECIDED_SINCE))
-# Until `freshness.renew` sends a rotation's cookie on only while its head is unseen, this one ends in a logout.
+# Where `freshness.renew` sends a rotation's cookie on although its head was seen, this one ends in a logout.
 TWO_PROOFS = PROOF._replace(name="two proofs", left=Left(proofs=2))
 LONG = (
     JAR._replace(name="two tabs", tabs=2),
