@@ -13,6 +13,7 @@ from asgi_tokenguard.core.dpop import DPoP
 from asgi_tokenguard.core.durability import Durability
 from asgi_tokenguard.core.endings import Ending
 from asgi_tokenguard.core.lifetimes import Lifetimes
+from asgi_tokenguard.core.limits import Limits, Rate
 from asgi_tokenguard.core.places import Place
 from asgi_tokenguard.core.risk import Action, RiskPolicy, Signals, Verdict
 from asgi_tokenguard.core.sessions import Session
@@ -29,6 +30,7 @@ from asgi_tokenguard.errors import (
     NotConfirmed,
     NotGuarded,
     ProofRefused,
+    RateLimited,
     Refusal,
     ResponseStarted,
     StepUpRequired,
@@ -66,6 +68,7 @@ __all__ = [
     "KeyFile",
     "KeySet",
     "Lifetimes",
+    "Limits",
     "MaxMindLocator",
     "NoSuchSession",
     "NotAuthenticated",
@@ -73,6 +76,8 @@ __all__ = [
     "NotGuarded",
     "Place",
     "ProofRefused",
+    "Rate",
+    "RateLimited",
     "RefreshCookie",
     "Refusal",
     "ResponseStarted",

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
@@ -66,6 +66,7 @@ class Engine:
             timeout=settings.timeout,
             monotonic=monotonic,
             durability=settings.durability,
+            limits=settings.limits,
         )
         caches = self.store.caches(settings.staleness)
         self.liveness = Liveness(self.store, caches if settings.cache else None, settings.lifetimes, settings.leeway)
@@ -144,14 +145,12 @@ class Engine:
         """
         Start a session, bound to the key of *jkt* where there is one, and end those that the request *brought* (id -> user).
 
-        Raises SubjectError or ClaimsError before Redis is asked, so that nothing ends for a login that cannot be.
+        Raises SubjectError or ClaimsError before Redis is asked, and RateLimited before anything ends: a login that cannot be
+        leaves the browser signed in as it was.
         """
         dumped = dump_claims(claims)
         check_subject(subject)
         self.codec.check_room(subject, MAX_COOKIE - len(self.settings.cookie.name), jkt)
-        for old, owner in brought.items():
-            if owner != subject:  # another user's lies in another slot, so it cannot end in the same script
-                await self.end(owner, Whose.ONE, old, Code.REPLACED)
         ends = [old for old, owner in brought.items() if owner == subject]
         # A new id whatever the request carried: no session can be planted (fixation).
         new, sid = await self.new_ids(), ulid_text(self._ulid())
@@ -165,10 +164,22 @@ class Engine:
                 ends=ends,
                 most=self.settings.max_sessions,
             )
+        await self._take_place_of_others(subject, sid, brought)
         self.background.describe(subject, sid, record, source.device)
         leaves = Handout(cookie=caller.takes_cookie, token=caller.takes_token, fresh=caller.takes_cookie)
         identity = identity_of(subject, sid, record, jkt)
         return identity, self.deliver(identity, record, leaves)
+
+    async def _take_place_of_others(self, subject: str, sid: str, brought: Mapping[str, str]) -> None:
+        """End the *brought* sessions of other users, which lie in other slots, so that the login's own script cannot."""
+        try:
+            for old, owner in brought.items():
+                if owner != subject:
+                    await self.end(owner, Whose.ONE, old, Code.REPLACED)
+        except StoreUnavailable:
+            with suppress(StoreUnavailable):  # nobody was told of the login
+                await self.end(subject, Whose.ONE, sid)
+            raise
 
     async def ended(self, claims: AccessClaims | RefreshClaims) -> Code | None:
         """Why the session of a genuine token is over; None where it lives."""

@@ -21,6 +21,7 @@ TokenGuardError
     ├── NoSuchSession        404  the user has no live session of that id
     ├── NotFound             404  there is no such mounted endpoint
     ├── MethodNotAllowed     405  the mounted endpoint does not take this method
+    ├── RateLimited          429  a login or a presented cookie is one too many (`limits`)
     └── StoreUnavailable     503  Redis did not answer in time (I5)
         └── NotConfirmed     503  it did, but fewer replicas or disks than `durability` asks for have the change
 
@@ -68,6 +69,7 @@ class Code(StrEnum):
     NOT_CONFIRMED = "not_confirmed"
     INVALID_DPOP_PROOF = "invalid_dpop_proof"
     USE_DPOP_NONCE = "use_dpop_nonce"
+    RATE_LIMITED = "rate_limited"
 
 
 DETAIL: Final = {
@@ -98,6 +100,7 @@ DETAIL: Final = {
     Code.INVALID_QUERY: "The endpoint does not take this query, so nothing was ended: DELETE sessions/ID takes none, and "
     "DELETE sessions?others ends all sessions but this one.",
     Code.INSUFFICIENT_SCOPE: "The session has not all the scopes that this needs.",
+    Code.RATE_LIMITED: "Too many logins or requests on the session cookie; the session lives on, so try again later.",
     Code.NOT_FOR_PAGES: "The refresh header is for native apps; this request has Origin or Fetch Metadata, so it is a "
     "browser's, which has the cookie.",
     Code.INVALID_DPOP_PROOF: "The session is bound to a key of its client, and the request has no proof of it that counts.",
@@ -319,6 +322,23 @@ class MethodNotAllowed(Refusal):
 
     def __reduce__(self) -> tuple[type[MethodNotAllowed], tuple[str]]:  # type: ignore[override]
         return type(self), (self.allow,)
+
+
+class RateLimited(Refusal):
+    """
+    A login, or a request on the session cookie, is one too many for the option `limits`: nothing of it was done.
+
+    *retry_after* is how many seconds to wait.  The session lives on, and its live access tokens are served as ever.
+    """
+
+    status = 429
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(Code.RATE_LIMITED, headers={"Retry-After": str(retry_after)})
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[type[RateLimited], tuple[int]]:  # type: ignore[override]
+        return type(self), (self.retry_after,)
 
 
 class StoreUnavailable(Refusal):

@@ -32,10 +32,10 @@ async def renew(engine: Engine, identity: Identity, caller: Caller, earlier: Del
         raise NotAuthenticated(await engine.why(subject, sid) or found)
     record, safe = found
     head = record.head
-    # The cookie of a rotation on this request's way in leaves with the new access token: both are of one generation.
-    cookie = safe.cookie or (
-        earlier is not None and earlier.handout.cookie and earlier.record.head.refresh_jti == head.refresh_jti
-    )
+    # The cookie of a rotation on this request's way in leaves with the new access token: both are of one generation.  Not where
+    # it has come back meanwhile, from another tab that was handed it as well (I15): it could cross its successor on the wire.
+    rotated = earlier is not None and earlier.handout.cookie and earlier.record.head.refresh_jti == head.refresh_jti
+    cookie = safe.cookie or (rotated and not head.seen)
     # An access token of an unseen head never leaves without its cookie (I15).
     token = safe.token and (cookie or head.seen)
     leaves = Handout(cookie=cookie and caller.takes_cookie, token=token and caller.takes_token, fresh=caller.takes_cookie)

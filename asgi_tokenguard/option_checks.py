@@ -12,6 +12,7 @@ from asgi_tokenguard.core.callers import normal_origin
 from asgi_tokenguard.core.dpop import DPoP
 from asgi_tokenguard.core.durability import Durability, Level
 from asgi_tokenguard.core.lifetimes import Lifetimes
+from asgi_tokenguard.core.limits import Limits
 from asgi_tokenguard.core.paths import Openness, Paths, Patterns, is_odd
 from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.keys import Key, KeyFile, KeySet
@@ -143,6 +144,14 @@ def max_sessions(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10_000:  # noqa: PLR2004
         raise ConfigurationError("max_sessions", f"{value!r} is out of range", "give a whole number from 1 to 10,000")
     return value
+
+
+def limits(value: object, lifetimes: Lifetimes) -> Limits | None:
+    if value is None:
+        return None
+    found = instance("limits", value, Limits)
+    found.check(lifetimes.access)
+    return found
 
 
 def protocol(option: str, value: Any, methods: Iterable[str], example: str) -> Any:

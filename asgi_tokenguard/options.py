@@ -15,6 +15,7 @@ from asgi_tokenguard.core.doubts import Watch
 from asgi_tokenguard.core.dpop import DPoP
 from asgi_tokenguard.core.durability import Durability
 from asgi_tokenguard.core.lifetimes import Lifetimes
+from asgi_tokenguard.core.limits import Limits
 from asgi_tokenguard.core.media_types import MediaTypes
 from asgi_tokenguard.core.parties import Parties
 from asgi_tokenguard.core.paths import Paths, Patterns, mount_point
@@ -130,6 +131,12 @@ class _Options(TypedDict, total=False):
     """Seconds for which a login or re-authentication counts as fresh.  Default: 300."""
     max_sessions: int
     """Live sessions of one user; the one rotated longest ago ends when one more starts.  Default: 100."""
+    limits: Limits | None
+    """
+    How often a user may log in and refresh tokens be presented: `Limits(logins_per_user=Rate(10, per=60), ...)`.
+
+    Who has to wait is answered 429 with `Retry-After`, and never signed out.  Default: none.
+    """
     locator: Locator
     """Where locations come from: `MaxMindLocator`, `HttpLocator`, `FixedLocator`.  Default: none, no place is judged."""
     risk: RiskPolicy
@@ -193,6 +200,7 @@ class Settings:
     endpoints: str | None  # with its slash: "/auth/"
     fresh: int  # seconds
     max_sessions: int
+    limits: Limits | None
     locator: Locator | None
     risk: RiskPolicy
     mirror: Mirror | None
@@ -250,6 +258,7 @@ def settle(options: Mapping[str, Any]) -> Settings:
         endpoints=endpoints,
         fresh=checks.fresh(options.get("fresh", FRESH)),
         max_sessions=checks.max_sessions(options.get("max_sessions", MAX_SESSIONS)),
+        limits=checks.limits(options.get("limits"), lifetimes),
         locator=checks.protocol("locator", options.get("locator"), ("locate", "aclose"), "FixedLocator({...})"),
         risk=checks.instance("risk", options.get("risk", RiskPolicy()), RiskPolicy),
         mirror=checks.protocol("mirror", options.get("mirror"), ("sync", "subjects", "aclose"), "SqlMirror(engine)"),

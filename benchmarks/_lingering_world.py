@@ -17,7 +17,7 @@ from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.doubts import UNWATCHED, Doubt, Visit, Watch, doubts, remember
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.records import Head
-from asgi_tokenguard.core.rotation import NOTHING, Handout, NewIds, Outcome, Presented, Shown, look, present, renew, see
+from asgi_tokenguard.core.rotation import NOTHING, Handout, NewIds, Outcome, Presented, Shown, Step, look, present, renew, see
 
 LIFETIMES: Final = Lifetimes()
 START: Final = 1_800_000_000  # seconds since 1970; any time will do
@@ -62,6 +62,7 @@ class Server:
         self.watch = watch
         self.first_asked: dict[Watch, float] = {}
         self.rotations = 0
+        self.last: Step | None = None
         self._ids = 2
         self._shadows = shadows
         longest = {each.linger_after_ms: each for each in sorted(shadows, key=lambda each: each.linger_generations)}
@@ -90,7 +91,7 @@ class Server:
             "new": self._new(),
             "visit": visit,
         }
-        step = present(self.head, shown, watch=self.watch, **asked)
+        step = self.last = present(self.head, shown, watch=self.watch, **asked)
         self._observe(shown, asked)
         self.head = step.head
         if step.head is None:

@@ -62,6 +62,15 @@ COLUMNS = {
         "server_mb": "MB of the server",
     },
     "lingering": {"name": "rule", "ordinary": "honest asked", "thieves": "thieves", "asked": "asked", "at_large": "at large"},
+    "simulation": {
+        "name": "condition",
+        "conditions": "stated",
+        "sessions": "sessions",
+        "logged_out": "logged out",
+        "asked": "asked",
+        "rotations": "rotations a life",
+        "most_rotations": "at most",
+    },
     "throughput": {
         "name": "",
         "requests_per_second": "requests/s",
@@ -94,6 +103,20 @@ COLUMNS = {
     },
 }
 
+THIEVES = {
+    "name": "thief",
+    "owner": "owner works",
+    "thieves": "thieves",
+    "reuse": "ended by reuse",
+    "judged": "ended by distance",
+    "asked": "asked",
+    "at_large": "at large",
+    "median_minutes": "caught within, half",
+    "ninth_minutes": "nine in ten",
+    "served_minutes": "served for, half",
+    "proofs": "proofs",
+}
+
 
 def with_tables(document: str, reports: Iterable[dict[str, Any]]) -> str:
     """*document* with the tables of *reports*, and of what they aimed at, in their places."""
@@ -115,10 +138,18 @@ def with_table(document: str, name: str, lines: str) -> str:
 
 def table(report: dict[str, Any]) -> str:
     """A Markdown table and a line that says what its figures depend on."""
-    columns = COLUMNS[report["benchmark"]]
-    lines = [list(columns.values()), ["---", *(["---:"] * (len(columns) - 1))]]
-    lines += [[cell(row.get(key)) for key in columns] for row in report["rows"]]
     setting = [report["machine"], f"Python {report['python']}", report["server"]]
     setting += [f"{report[key]} {key}" for key in ("rounds", "requests", "sessions") if key in report]
     said = ", ".join(part for part in setting if part != "none")
-    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{said}.\n\n"
+    return f"{lines_of(report['rows'], COLUMNS[report['benchmark']])}\n{said}.\n\n"
+
+
+def pieces_of_simulation(report: dict[str, Any]) -> dict[str, str]:
+    """The other table of docs/topics/simulation.md, by the name of its place."""
+    return {"thieves": lines_of(report["thieves"], THIEVES) + "\n"}
+
+
+def lines_of(rows: Iterable[dict[str, Any]], columns: dict[str, str]) -> str:
+    lines = [list(columns.values()), ["---", *(["---:"] * (len(columns) - 1))]]
+    lines += [[cell(row.get(key)) for key in columns] for row in rows]
+    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -18,16 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from _model_report import pieces
-from _tables import table, with_table, with_tables
+from _tables import pieces_of_simulation, table, with_table, with_tables
+from _thieves import pieces as thieves
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 FOLDER = DOCUMENT.with_suffix("")
 # Pages that show the table of a benchmark as well.
 TOPICS = {
     "durability": DOCUMENT.parent / "topics" / "durability.md",
+    "lingering": DOCUMENT.parent / "topics" / "threat-model.md",
     "model": DOCUMENT.parent / "topics" / "scale.md",
+    "simulation": DOCUMENT.parent / "topics" / "simulation.md",
     "tokens": DOCUMENT.parent / "keys.md",
 }
+# What else stands on those pages.
+PIECES = {"model": pieces, "simulation": pieces_of_simulation}
 # 4.5 to 1 against white and 4.6 to 1 against black: WCAG 2 asks for 4.5.
 GREY = "#767676"
 OTHERS, OURS = "#a3a3a3", "#2f7fd8"
@@ -95,6 +100,10 @@ PLOTS = {
     "lingering": Plot(
         title="The lingering rule, simulated",
         panels={"asked": "thieves asked for the password", "ordinary": "honest sessions asked"},
+    ),
+    "simulation": Plot(
+        title="Honest sessions of two hours, simulated",
+        panels={"logged_out": "logged out", "asked": "asked for the password", "most_rotations": "rotations a life, at most"},
     ),
     "throughput": Plot(
         title="Through a server",
@@ -200,7 +209,10 @@ def main() -> None:
 
 def of_topic(page: Path, report: dict[str, Any]) -> str:
     """The text of *page* with the table of *report*, or its tables."""
-    tables = {report["benchmark"]: table(report)} | (pieces(report) if report["benchmark"] == "model" else {})
+    name = report["benchmark"]
+    others = PIECES.get(name)
+    # The threat model has of that one only what becomes of the thieves.
+    tables = thieves(report) if name == "lingering" else {name: table(report)} | ({} if others is None else others(report))
     text = page.read_text(encoding="utf-8")
     for name, lines in tables.items():
         text = with_table(text, name, lines)

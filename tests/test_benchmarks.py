@@ -83,6 +83,9 @@ ROWS["primary"] = ("name", [*COMMANDS_SENT, *TRACKING, "change, 1 listening", "c
 SECONDS, GENERATIONS = (2, 5, 10), (2, 3, 4, 5)
 ROWS["lingering"] = ("name", ["off", *(f"{seconds} s x {of}" for seconds in SECONDS for of in GENERATIONS)])
 
+CONDITIONS = ["1 tab", "3 tabs", "10 tabs", "reloads", "30 % lost", "60 % lost", "slow", "long poll", "late 25 s", "all"]
+ROWS["simulation"] = ("name", [*CONDITIONS, "all, 25 s", "train"])
+
 MEASURED = {
     "durability": "p50_ms",
     "capacity": "check_us",
@@ -93,6 +96,7 @@ MEASURED = {
     "primary": "server_us",
     "propagation": "p50_ms",
     "rotation": "rotation_us",
+    "simulation": "rotations",
     "soak": "p50_ms",
     "memory": "bytes",
     "throughput": "requests_per_second",
@@ -282,6 +286,28 @@ def test_the_lingering_rule_asks_thieves_and_logs_nobody_out(reports):
     assert report["most_rotations_a_life"] <= 1
     for row in report["rows"]:
         assert row["thieves"] == row["asked"] + row["ended"] + row["at_large"]
+
+
+def test_i7_i16_a_simulation_logs_nobody_out_and_hands_no_thief_a_proof(reports):
+    report = reports["simulation"][1]
+    assert (0, 0) == (report["logged_out"], report["proofs"])
+    assert report["most_rotations"] <= 1
+    for row in report["thieves"]:
+        assert row["thieves"] == row["reuse"] + row["judged"] + row["asked"] + row["at_large"]
+        # From overseas the first visit ends the session, from the next town it is asked for the password.
+        if row["name"] == "other network, overseas":
+            assert (row["thieves"], 0) == (row["judged"], row["served_minutes"])
+        if row["name"] == "other network, 81 km":
+            assert (row["thieves"], 0) == (row["asked"], row["served_minutes"])
+
+
+def test_the_documented_simulation_is_of_enough_sessions():
+    """No false logout in all of them, and at most one rotation in the life of an access token."""
+    report = json.loads((ROOT / "docs" / "benchmarks" / "simulation.json").read_text())
+    assert {300} == {row["sessions"] for row in report["rows"]}
+    assert {0} == {row["logged_out"] for row in report["rows"]} | {row["proofs"] for row in report["thieves"]}
+    assert report["most_rotations"] <= 1
+    assert {row["thieves"] for row in report["thieves"]} == {report["thieves_each"]}
 
 
 def test_each_plot_parses_and_names_every_row_with_its_figures(reports, plots, tmp_path):

@@ -29,6 +29,7 @@ from asgi_tokenguard.errors import (
     NotFound,
     NotGuarded,
     ProofRefused,
+    RateLimited,
     Refusal,
     ResponseStarted,
     StepUpRequired,
@@ -144,6 +145,7 @@ ANSWERS = [
     (NotFound(), 404, "not_found", None),
     (MethodNotAllowed("GET, HEAD"), 405, "method_not_allowed", {"Allow": "GET, HEAD"}),
     (InvalidQuery(), 400, "invalid_query", None),
+    (RateLimited(7), 429, "rate_limited", {"Retry-After": "7"}),
     (StoreUnavailable(), 503, "store_unavailable", {"Retry-After": "1"}),
     (NotConfirmed(), 503, "not_confirmed", {"Retry-After": "1"}),
 ]
@@ -195,6 +197,7 @@ def test_codes_are_never_renamed():
         "not_confirmed",
         "invalid_dpop_proof",
         "use_dpop_nonce",
+        "rate_limited",
     ] == [code.value for code in Code]
 
 

@@ -26,6 +26,8 @@ from asgi_tokenguard import (
     Key,
     KeySet,
     Lifetimes,
+    Limits,
+    Rate,
     RefreshCookie,
     TokenGuard,
     TokenGuardMiddleware,
@@ -93,6 +95,7 @@ def test_the_defaults_are_those_of_the_design():
             endpoints=None,
             fresh=300,
             max_sessions=100,
+            limits=None,
             locator=None,
             risk=RiskPolicy(proceed_above=50, revoke_below=20, unknown="step_up"),
             mirror=None,
@@ -103,6 +106,7 @@ def test_the_defaults_are_those_of_the_design():
     assert Openness.REQUIRED is defaults.paths.openness("/", b"/")
 
 
+LIMITS = Limits(logins_per_user=Rate(1, per=86_400), presentations_per_user=Rate(1, per=900))
 KEYS = KeySet([Key(SECRET, kid="old"), Key(SECRET, kid="new")])
 
 
@@ -134,6 +138,8 @@ KEYS = KeySet([Key(SECRET, kid="old"), Key(SECRET, kid="new")])
         ("endpoints", "/api/v1.0/~me_-", "endpoints", "/api/v1.0/~me_-/"),
         ("endpoints", None, "endpoints", None),
         ("max_sessions", 1, "max_sessions", 1),
+        ("limits", None, "limits", None),
+        ("limits", LIMITS, "limits", LIMITS),
         ("risk", RiskPolicy(unknown="revoke"), "risk", RiskPolicy(unknown="revoke")),
         ("trusted_origins", iter(["http://localhost:5173"]), "trusted_origins", frozenset({"http://localhost:5173"})),
     ],
@@ -227,6 +233,9 @@ WRONG = [
         *NOT_TEXT[1:], False, "", "/", "auth", "auth/", "/auth/", "//auth", "/a//b", "/auth/*", "/a*", "*", "/a?b", "/a#b",
         "/a%62", "/{tenant}", "/a b", "/a\\b", "/a\n", "/é", "/.", "/a/..", "https://app.example/auth")],
     *[({"max_sessions": value}, "max_sessions") for value in (None, True, 0, "100", 10_001)],
+    *[({"limits": value}, "limits") for value in (
+        False, 10, {"logins_per_user": 10}, Limits, Rate(10, per=60), "10/minute",
+        Limits(presentations_per_session=Rate(1, per=901)))],  # below one for each access token
     *[({"locator": value}, "locator") for value in ("GeoLite2-City.mmdb", 7, FixedLocator, object())],
     *[({"risk": value}, "risk") for value in (None, "step_up", {"unknown": "proceed"}, RiskPolicy)],
     *[({"mirror": value}, "mirror") for value in ("sqlite+aiosqlite:///x.db", 7, object())],
@@ -484,6 +493,15 @@ def test_an_embedded_server_has_no_replicas_that_could_confirm(durability):
     error = refusal(GOOD | {"redis": "embedded://", "timeout": 2, "durability": durability})
     assert "an embedded server has no replicas" == error.problem
     assert settle(GOOD | {"redis": "embedded:///tmp/x", "durability": Durability(login="fsynced", replicas=0)})
+
+
+def test_what_rotates_a_session_may_be_presented_once_in_an_access_lifetime():
+    """A limit of logins may be as strict as it likes."""
+    short = Lifetimes(access=60)
+    error = refusal(GOOD | {"lifetimes": short, "limits": Limits(presentations_per_address=Rate(2, per=121))})
+    assert "Rate(count=2, per=121) lets no token be presented once in an access lifetime (60 s)" == error.problem
+    strict = Limits(presentations_per_address=Rate(2, per=120), logins_per_user=Rate(1, per=86_400))
+    assert strict is settled(lifetimes=short, limits=strict).limits
 
 
 # --- Secrets stay secret

@@ -145,6 +145,8 @@ def _refusals(operation: Operation, settings: Settings) -> Mapping[int, tuple[Co
         brought[401] = (*brought[401], Code.INVALID_DPOP_PROOF, Code.USE_DPOP_NONCE)
     if brought and settings.refresh_header is not None:
         brought[403] = (*brought.get(403, ()), Code.NOT_FOR_PAGES)
+    if operation.needs.asks is Openness.REQUIRED and settings.limits is not None and settings.limits.presentations:
+        brought[429] = (Code.RATE_LIMITED,)
     return brought | {status: brought.get(status, ()) + codes for status, codes in operation.refusals.items()}
 
 
@@ -167,7 +169,7 @@ def _refusal(status: int, codes: tuple[Code, ...]) -> Json:
     examples = {code.value: {"value": {"detail": DETAIL[code], "code": code.value}} for code in codes}
     content = {"application/json": {"schema": _ref("Error"), "examples": examples}}
     found: Json = {"description": HTTPStatus(status).phrase, "content": content}
-    header = {401: "WWW-Authenticate", 503: "Retry-After"}.get(status)
+    header = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}.get(status)
     return found | ({"headers": {header: {"required": True, "schema": {"type": "string"}}}} if header else {})
 
 

@@ -94,7 +94,7 @@ class FreshClaims:
 
 
 def read_fresh(payload: object) -> FreshClaims | None:
-    if not isinstance(payload, dict) or not is_session_id(payload.get("sid")):
+    if not isinstance(payload, dict) or not is_session_id(payload.get("sid")) or "nbf" in payload:
         return None
     if not (_is_counter(payload.get("iat")) and _is_counter(payload.get("exp"))):
         return None
@@ -176,7 +176,8 @@ def _checked_jti(payload: object) -> bytes | None:
         return None
     if not (_is_counter(get("gen")) and _is_counter(get("iat")) and _is_counter(get("exp"))):
         return None
-    return None if bound_to(payload) is None else ulid_bytes(jti)
+    # We write no `nbf`, and what has one is not for now (RFC 7519 section 4.1.5).
+    return None if bound_to(payload) is None or "nbf" in payload else ulid_bytes(jti)
 
 
 def _is_deeper(value: object, levels: int) -> bool:

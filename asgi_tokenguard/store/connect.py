@@ -17,7 +17,7 @@ from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.loops import PerLoop
 from asgi_tokenguard.store.cluster import owner, read_topology
 from asgi_tokenguard.store.embedded import EmbeddedServer, embedded_server
-from asgi_tokenguard.store.redis_py import decodes, reads_replicas
+from asgi_tokenguard.store.redis_py import address_of, decodes, primaries_of, reads_replicas
 
 if TYPE_CHECKING:
     from asgi_tokenguard.store.redis_py import Client
@@ -89,6 +89,23 @@ class Connector:
     def owner(self, key: str) -> str:
         """The name of the node of a cluster that is asked for *key*; empty where there is but one."""
         return owner(self._given, key) if isinstance(self._given, RedisCluster) else ""
+
+    @property
+    def knows_clusters(self) -> bool:
+        return isinstance(self._given, RedisCluster)
+
+    def is_asked(self, node: str) -> bool:
+        """Whether *node* is (still) somebody whom the client asks for keys."""
+        if not isinstance(self._given, RedisCluster):
+            return True
+        return any(primary.name == node for primary in primaries_of(self._given))
+
+    def address(self, node: str) -> str:
+        """Host and port of *node*, for the log; never a password.  Empty where nobody is known."""
+        if isinstance(self._given, RedisCluster):
+            return node
+        client = self._given or self._clients.found()
+        return "" if client is None else address_of(client)
 
     async def _look_around(self, client: Client) -> None:
         # redis-py itself does so after a command that failed, but not after a pipeline, nor where we did not wait for the end.

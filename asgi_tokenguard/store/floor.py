@@ -1,4 +1,4 @@
-"""The oldest servers that will do."""
+"""The servers that will do, as they tell of themselves; who tells nothing is taken."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ def check_version(server: Mapping[str, Any]) -> None:
             if (int(found[1]), int(found[2])) < least:
                 raise ConfigurationError("redis", f"the server is {name} {version}", remedy())
             return
+
+
+def check_alone(server: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` where *server* is a node of a cluster: of another node's keys it would only say MOVED."""
+    for field in ("redis_mode", "server_mode"):  # Valkey's own name for it
+        if server.get(field) == "cluster":
+            remedy = "pass a client: redis.asyncio.RedisCluster(host, port, retry=Retry(NoBackoff(), 0))"
+            raise ConfigurationError("redis", "the server is a node of a cluster, which a URL cannot name", remedy)
 
 
 def remedy() -> str:

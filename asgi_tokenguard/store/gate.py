@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from redis.exceptions import ResponseError
+
 from asgi_tokenguard.errors import StoreUnavailable
 from asgi_tokenguard.store.connect import POOL
 from asgi_tokenguard.store.patience import OverloadedError
@@ -29,7 +31,8 @@ class Gate:
     Bounds who waits for one node of the store, in one event loop; *patience* is how long a request waits at most (s).
 
     Refused is who comes while as many wait as there are connections, and either the answers come so slowly that this one would
-    be late, or none has come to the last so many.  The few always wait: they find out when the node is back.
+    be late, or none has come to the last so many.  The few always wait: they find out when the node is back.  *words* are for
+    the log: what is too slow.
     """
 
     __slots__ = (
@@ -42,11 +45,15 @@ class Gate:
         "_refused",
         "_said",
         "_unanswered",
+        "_words",
         "waiting",
     )
 
-    def __init__(self, patience: float, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, patience: float, monotonic: Callable[[], float], words: str = "Redis answers too slowly for all that is asked"
+    ) -> None:
         self._patience = patience
+        self._words = words
         self._monotonic = monotonic
         self.waiting = 0
         # Seconds between two answers while somebody waits.
@@ -85,11 +92,18 @@ class Gate:
         self.waiting -= 1
         self._unanswered += 1
 
+    def left(self, error: BaseException | None = None) -> None:
+        """Somebody waits no more; *error* is how that ended, if not well."""
+        # An error that the server sent is an answer: it is there, and quick.
+        if error is None or isinstance(error.__cause__, ResponseError):
+            self.answered()
+        else:
+            self.gave_up()
+
     def _refuse(self) -> None:
         self._refused += 1
         now = self._monotonic()
         if now - self._said >= REPEAT_SECONDS:
-            words = "Redis answers too slowly for all that is asked; refused at once: %d, waiting: %d"
-            logger.error(words, self._refused, self.waiting)
+            logger.error("%s; refused at once: %d, waiting: %d", self._words, self._refused, self.waiting)
             self._said, self._refused = now, 0
         raise StoreUnavailable from OverloadedError()

@@ -25,6 +25,16 @@ def tombstone_key(namespace: str, subject: str) -> str:
     return f"{namespace}:t:{_tag(subject)}"
 
 
+def limit_key(namespace: str, subject: str) -> str:
+    """The key of what is counted of *subject*; not under the prefix that is listened to, since no verdict depends on it."""
+    return f"{namespace}:l:{_tag(subject)}"
+
+
+def lineage_key(namespace: str, tag: str, replication_id: str) -> str:
+    """The key on a node itself that says since when it has had *replication_id*; *tag* is of one of its slots, or empty."""
+    return f"{namespace}:n:{{{tag}}}{replication_id}" if tag else f"{namespace}:n:{replication_id}"
+
+
 def place_key(namespace: str, slot: int) -> str:
     """The key of one slot of the places that all processes share."""
     return f"{namespace}:g:{slot:x}"

@@ -13,16 +13,18 @@ from asgi_tokenguard.core.doubts import ANYONE, UNWATCHED, Doubt, Visit, Watch
 from asgi_tokenguard.core.durability import Durability
 from asgi_tokenguard.core.endings import ALL, REMEMBERED, Ending, reason_in, unpack_ending
 from asgi_tokenguard.core.lifetimes import Lifetimes
+from asgi_tokenguard.core.limits import Limits, seconds
 from asgi_tokenguard.core.records import Record, decode, is_session_id
 from asgi_tokenguard.core.rotation import Handout, NewIds, Outcome, Presented, Shown
 from asgi_tokenguard.core.sessions import began_at
-from asgi_tokenguard.errors import Code, NotConfirmed, StoreUnavailable
+from asgi_tokenguard.errors import Code, NotConfirmed, RateLimited, StoreUnavailable
 from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.store.caches import Caches
+from asgi_tokenguard.store.counting import Counted, Counting
 from asgi_tokenguard.store.durability import Confirmation, Confirmations, Confirmer
-from asgi_tokenguard.store.floor import check_version
-from asgi_tokenguard.store.keyspace import place_key, proof_key, session_key, tombstone_key
+from asgi_tokenguard.store.floor import check_alone, check_version
+from asgi_tokenguard.store.keyspace import limit_key, place_key, proof_key, session_key, tombstone_key
 from asgi_tokenguard.store.lineage import Lineages
 from asgi_tokenguard.store.link import Link
 from asgi_tokenguard.store.patience import Patience
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("asgi_tokenguard")
 # What a tombstone keeps of a User-Agent: a part has one byte of length, and this much tells one browser from another.
 LONGEST_AGENT: Final = 160
+# How often in a row a node may be another one than it was when a script ran: once is a failover, thrice is none that lasts.
+PROMOTIONS: Final = 3
 # Why a script found no record.
 MISSING: Final = {b"gone": Code.SESSION_ENDED, b"expired": Code.SESSION_EXPIRED}
 AT_PRIMARY: Final = Durability()
@@ -54,15 +58,17 @@ class RedisStore:
         timeout: float,
         monotonic: Callable[[], float],
         durability: Durability = AT_PRIMARY,
+        limits: Limits | None = None,
     ) -> None:
         self._link = Link(source, timeout, monotonic)
-        self._confirmer = Confirmer(self._link)
+        self._confirmer = Confirmer(self._link, timeout)
         self._wanted = Confirmations(durability, timeout)
         self.clock = self._link.clock
         self._caches: Caches | None = None
-        self.lineages = Lineages()
+        self.lineages = Lineages(self._link, namespace, 1000 * lifetimes.absolute)
         self._namespace = namespace
         self._lifetimes = lifetimes
+        self._counting = Counting(limits)
 
     def patience(self) -> Patience:
         """Bounds what one request asks, all together; the methods here do not bound themselves."""
@@ -81,8 +87,11 @@ class RedisStore:
         await self._confirmer.check(self._wanted)
 
     async def check_version(self) -> None:
-        """Raise `ConfigurationError` where the server is too old."""
-        check_version(await self._link.server_info())
+        """Raise `ConfigurationError` where the server is too old, or a node of a cluster that the client does not know."""
+        server = await self._link.server_info()
+        check_version(server)
+        if not self._link.connector.knows_clusters:
+            check_alone(server)
 
     async def aclose(self) -> None:
         await self._link.aclose()
@@ -129,7 +138,11 @@ class RedisStore:
         ends: Iterable[str] = (),
         most: int = 2**31,
     ) -> Record:
-        """Start session *sid*, and end the sessions *ends* of the same user and those that are more than *most*."""
+        """
+        Start session *sid*, and end the sessions *ends* of the same user and those that are more than *most*.
+
+        Raises `RateLimited` where it is one login too many; then nothing has changed.
+        """
         lifetimes, replaced = self._lifetimes, "".join(ends)
         login = self._run(
             scripts.LOGIN,
@@ -146,6 +159,7 @@ class RedisStore:
             visit.device,
             most,
             wanted=self._wanted.replacing_login if replaced else self._wanted.login,
+            counted=self._counting.login(visit),
         )
         try:
             reply = await login
@@ -154,6 +168,8 @@ class RedisStore:
             with suppress(StoreUnavailable):
                 await self._end(subject, Whose.ONE, sid, Code.REVOKED)
             raise
+        if not reply[1]:
+            raise RateLimited(seconds(reply[2]))
         return _ours(self._record(sid, reply[1]))
 
     async def present(
@@ -168,8 +184,12 @@ class RedisStore:
         watch: Watch = UNWATCHED,
         user_agent: str = "",
     ) -> Presentation | Code:
-        """Present a genuine refresh token; a *Code* says why there is no session."""
-        lifetimes = self._lifetimes
+        """
+        Present a genuine refresh token; a *Code* says why there is no session.
+
+        Raises `RateLimited` where it would be served and is one too many.
+        """
+        lifetimes, wanted = self._lifetimes, self._wanted.presentation(caller)
         reply = await self._run_lineal(
             scripts.PRESENT,
             subject,
@@ -194,18 +214,22 @@ class RedisStore:
             watch.linger_after_ms,
             watch.linger_generations,
             user_agent.encode("latin-1", "replace")[:LONGEST_AGENT],
-            wanted=self._wanted.presentation,
+            wanted=wanted,
+            counted=self._counting.presentation(sid, visit),
         )
         _, presented, outcome, raw, words = reply
         if outcome in MISSING:
             return reason_in(words) or MISSING[outcome]
+        if outcome == b"limited":
+            logger.info("session %s: its cookie is presented too often", sid)
+            raise RateLimited(seconds(words))
         record = self._record(sid, raw) if raw else None
         if raw and record is None:
             return Code.SESSION_ENDED
         reused = outcome == b"reuse"
-        if reused and self._wanted.asks_again_for_reuse:
+        if reused and self._wanted.asks_again_for_reuse(wanted):
             # Who is refused was promised nothing, so that the answer stays what it is; the log tells.
-            with suppress(NotConfirmed):
+            with suppress(StoreUnavailable):
                 await self.end(subject, Whose.ONE, sid)
         return Presentation(
             presented=Presented(presented.decode()),
@@ -292,21 +316,36 @@ class RedisStore:
         return record
 
     async def _run_lineal(
-        self, script: scripts.Script, subject: str, *args: str | bytes | int, wanted: Confirmation | None = None
+        self,
+        script: scripts.Script,
+        subject: str,
+        *args: str | bytes | int,
+        wanted: Confirmation | None = None,
+        counted: Counted = (),
     ) -> list[Any]:
         """Run a script that judges a store which may have lost writes: it is told what is known of the node, and says so."""
         node = self._link.connector.owner(session_key(self._namespace, subject))
-        *reply, lineage = await self._run(script, subject, *args, *self.lineages.of(node), wanted=wanted)
-        self.lineages.learn(node, lineage)
-        return reply
+        for _ in range(PROMOTIONS):
+            reply = await self._run(script, subject, *args, *self.lineages.of(node), wanted=wanted, counted=counted)
+            if reply[1] != b"lineage":
+                return reply
+            await self.lineages.learn(node, reply[2])
+        raise StoreUnavailable
 
     async def _run(
-        self, script: scripts.Script, subject: str, *args: str | bytes | int, wanted: Confirmation | None = None
+        self,
+        script: scripts.Script,
+        subject: str,
+        *args: str | bytes | int,
+        wanted: Confirmation | None = None,
+        counted: Counted = (),
     ) -> list[Any]:
         key = session_key(self._namespace, subject)
-        keys = (key, tombstone_key(self._namespace, subject))
+        keys: tuple[str, ...] = (key, tombstone_key(self._namespace, subject))
+        if counted:
+            keys += (limit_key(self._namespace, subject),)
         try:
-            return await self._confirmer.run(wanted, script, keys, *args)
+            return await self._confirmer.run(wanted, script, keys, *args, *counted)
         finally:
             # Whatever came back, the script may have run.  Redis will push it; whoever is answered before that must not meet
             # in this process what is past.

@@ -53,6 +53,16 @@ def primaries_of(client: RedisCluster) -> list[ClusterNode]:
     return client.get_primaries()
 
 
+def address_of(client: Redis) -> str:
+    """Where the server is that *client* asks, as an operator would name it."""
+    pool: Any = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        found = pool.master_address
+        return f"{found[0]}:{found[1]}" if found else f"the primary {pool.service_name}"
+    settings = pool.connection_kwargs
+    return str(settings["path"]) if "path" in settings else f"{settings.get('host')}:{settings.get('port')}"
+
+
 def dedicated_connection(source: Any) -> Any:
     """A connection set up as those of *source* are (a client's pool, or a node of a cluster), over RESP3: pushes come in it."""
     return source.connection_class(**{**source.connection_kwargs, "protocol": 3})

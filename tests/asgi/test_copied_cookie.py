@@ -19,7 +19,7 @@ from support.desk import PASSWORD, Desk
 from support.forge import claims_of
 from support.stage import staged
 
-from asgi_tokenguard import FixedLocator, Lifetimes, Place, RefreshCookie, RiskPolicy
+from asgi_tokenguard import FixedLocator, Lifetimes, Limits, Place, Rate, RefreshCookie, RiskPolicy
 from asgi_tokenguard.options import GuardOptions
 
 CONFIRM = f"/desk/confirm?password={PASSWORD.replace(' ', '+')}"
@@ -183,6 +183,7 @@ CHOICES = {
     "trusted_proxies": st.sampled_from([(), ("192.0.2.0/24",), ("198.51.100.0/24",)]),
     "trusted_origins": st.sampled_from([(), ("https://evil.example",)]),
     "max_sessions": st.sampled_from([2, 100]),
+    "limits": st.sampled_from([None, Limits(presentations_per_session=Rate(6, per=60), logins_per_user=Rate(9, per=60))]),
     "locator": st.sampled_from([None, FixedLocator(PLACES)]),
     "risk": st.builds(
         RiskPolicy, unknown=st.sampled_from(["proceed", "step_up", "revoke"]), linger_generations=st.sampled_from([0, 1, 3])

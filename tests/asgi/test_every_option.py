@@ -27,7 +27,9 @@ from asgi_tokenguard import (
     Key,
     KeySet,
     Lifetimes,
+    Limits,
     Place,
+    Rate,
     RefreshCookie,
     RiskPolicy,
     StepUpRequired,
@@ -432,6 +434,17 @@ async def test_max_sessions_is_how_many_a_user_may_have(stage, clock):
                 clock.advance(1)
                 await log_in(where)
             assert expected == (await call(where.app, "GET", "/me", bearer(first))).code
+            await where.guard.revoke_all("user-1")
+
+
+async def test_limits_are_how_often_a_cookie_may_come_without_a_live_token(stage):
+    limits = Limits(presentations_per_session=Rate(2, per=60), logins_per_user=Rate(2, per=60))
+    for options, expected in (({}, [200] * 4), ({"limits": limits}, [200, 200, 429, 429])):
+        async with stage(**options) as where:
+            cookies = [(await log_in(where)).cookie() for _ in range(2)]
+            headers = [("cookie", f"{COOKIE}={cookies[0]}")]
+            assert expected == [(await call(where.app, "GET", "/me", headers)).status for _ in range(4)]
+            assert expected[2] == (await log_in(where)).status
             await where.guard.revoke_all("user-1")
 
 

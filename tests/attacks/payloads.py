@@ -195,11 +195,12 @@ SHAPES: Final = [
         "with blanks": saying(lambda raw: b"\n " + raw.replace(b",", b" ,\t") + b"\r\n"),
         "an escaped name": saying(lambda raw: raw.replace(b'"sid"', b'"s\\u0069d"')),
         "prototypes": saying(lambda raw: raw[:-1] + b',"__proto__":{"admin":true},"__class__":"x"}'),
-        "nbf to come": saying(lambda raw: raw[:-1] + b',"nbf":4294967295}'),
         "NaN in a claim of the app's": saying(lambda raw: raw[:-1] + b',"x":NaN}'),
     }, **COUNTS),
-    # A key that several apps share makes tokens of one and not of all: this app is not named (RFC 8725 section 3.9).
+    # A key that several apps share makes tokens of one and not of all: this app is not named (RFC 8725 section 3.9).  Nor is
+    # what we never write taken for something that we have: a time from which on it would count (RFC 7519 section 4.1.5).
     *attacks("payload", {
+        "nbf to come": saying(lambda raw: raw[:-1] + b',"nbf":4294967295}'),
         "iss of somebody else": saying(lambda raw: raw[:-1] + b',"iss":"https://evil.example"}'),
         "aud of somebody else": saying(lambda raw: raw[:-1] + b',"aud":"evil"}'),
         "aud a list": saying(lambda raw: raw[:-1] + b',"aud":["evil","app.example"]}'),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Self
 
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import Monitor
-from support.stage import answer, staged
+from support.stage import answer, staged, travelling
 from support.topologies import Reached
 
-from asgi_tokenguard import TokenGuard, get_auth
+from asgi_tokenguard import Limits, Rate, RateLimited, TokenGuard, get_auth
 from asgi_tokenguard.store.keyspace import session_key
 from asgi_tokenguard.store.scripts import DESCRIBE
 
@@ -97,6 +98,32 @@ async def test_a_rotation_is_one_round_trip_and_so_is_an_uncached_check(guard, c
     ):
         await step
         assert ["EVALSHA"] == [name for name in await wire.heard() if name != "EVAL"]
+
+
+async def test_limits_are_counted_in_the_round_trip_of_what_they_limit(options, clock, reached):
+    """And so is what has to wait: it is told so by the script that would have done it."""
+    limits = Limits(logins_per_user=Rate(2, per=600), presentations_per_session=Rate(2, per=600))
+    async with travelling(TokenGuard(**options, limits=limits), clock) as guard, Wire(reached, guard) as wire:
+        other = await guard.login("user-0")
+        clock.advance(901)
+        await guard.rotate(other.refresh_token)  # this process's first: it learns since when the server is what it is
+        for _ in range(2):
+            tokens = await guard.login("user-1")
+        await guard.rotate(tokens.refresh_token)
+        clock.advance(901)
+        await wire.heard()
+        await guard.rotate(tokens.refresh_token)
+        assert ["EVALSHA"] == await wire.heard()
+        await guard.login("user-1")
+        assert ["EVALSHA"] == await wire.heard()
+        for step in (guard.rotate, lambda _: guard.login("user-1")):
+            for _ in range(2):  # until there is none left
+                with suppress(RateLimited):
+                    await step(tokens.refresh_token)
+            await wire.heard()
+            with pytest.raises(RateLimited):
+                await step(tokens.refresh_token)
+            assert ["EVALSHA"] == await wire.heard()
 
 
 async def test_a_guarded_request_asks_redis_once(browser, clock, wire):

@@ -7,28 +7,48 @@ Breadth first, so a trace found is a shortest one.
 
 In `tests/`:
 
-    python -m core.explorer           what the tests search: the protocol, then each rule taken away; 1 minute
-    python -m core.explorer --long    three tabs, four messages, all callers, more losses: 7.5 million states; 6 minutes
+    python -m core.explorer           what the tests search: the protocol, the scenarios, then each rule taken away; 1 minute
+    python -m core.explorer --long    three tabs, four messages, all callers, more losses, larger scenarios; 12 minutes
 
-Every verdict is the library's: a state is turned into a `Head` at a moment, `present`, `see` or `look` is called, and the
-head that it returns is turned back.  A rule is taken away by another table, by not calling `look`, or by undoing what the
-library has written.
+Two searches, one question each:
 
-Time has no numbers here, only what follows from two promises: a message is on the wire for less than the grace, and an
-access token lives for at least two graces (`Lifetimes` sees to it).  A handler may take for ever.  So the time since `mark`
-is counted in whole graces, and one more passes only once the messages that were sent before it began have arrived.
+- **The protocol** (this file): can the session die although nobody stole anything?  Time has no numbers here, only what follows
+  from two promises: a message is on the wire for less than the grace, and an access token lives for at least two graces
+  (`Lifetimes` sees to it).  A handler may take for ever.  So the time since `mark` is counted in whole graces, and one more
+  passes only once the messages that were sent before it began have arrived.
+- **The scenarios** (`scenarios/told.py`): is a promise broken?  Time goes in halves of a grace: each way that is found can
+  happen, but not all that can happen are searched.  A witness of the search's own says what has happened.
+
+| who takes part | protocol | scenario | promises | found when gone |
+|---|---|---|---|---|
+| tabs; lost, late, swapped answers | yes | one jar | I7 I8 I15 | one rotation a life, one script, a second look |
+| pages, images: callers that receive less or nothing | yes | pages and images | I7 I8 I12 | callers |
+| a store that loses writes, once | yes | the store loses writes (long) | I8 | lost marks, decided since |
+| a process that crashes between decision and answer | as a lost answer | a process crashes | I7 I8 I15 | redelivery |
+| step-up: a proof, `reauthenticated()` | - | a proof | I7 I8 I15 I16 | what is safe, token with cookie |
+| claims that change | - | claims change | I7 I8, old claims | the old token dies, the refresh token stays |
+| the judgement of an address, between two steps | - | a journey | I7 I8, section 6 | the record is read again, no trace |
+| revocation | - | the session is ended, ended while it is judged | I10 I15 | one script, the second look, read again |
+| a login in the same browser | - | a new login | I10 I13 I15 | the second look |
+| a thief with a copy of the cookie | - | a thief beside the owner | I9 | reuse, stragglers, one generation |
+| the same, elsewhere | - | a thief far away, in the next town | section 6 | judging |
+| a copied cookie, and the owner's proof | - | a copied cookie and a proof | I16 | a token of its own |
+
+Every verdict is the library's: a state is turned into a `Head` at a moment, `present`, `see`, `look`, `renew`, `decide`,
+`judge`, `is_fresh` are called, and the head that comes back is turned back.  A rule is taken away by another table, by not
+calling `look`, or by undoing what the library has written.
 
 Losing worlds: once, the store goes back to what a replica had heard of (`explored_losses.py`).  Tokens that were minted
 since are then ahead of the head or its twins.
 
-Not searched: a thief (he is in `tests/stories`), re-authentication, a store that loses writes a second time within two graces.
+Not searched: the verified-token cache (`tests/store`, `benchmarks/propagation.py`), the lingering rule
+(`benchmarks/lingering.py`), a store that loses writes a second time within two graces.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections import deque
 
 from core.explored import (
     CURRENT,
@@ -52,6 +72,8 @@ from core.explored import (
 )
 from core.explored_losses import losses
 from core.explored_verdicts import accept, leave, show
+from core.scenarios import told
+from core.scenarios.search import breadth_first
 
 from asgi_tokenguard.core.callers import Caller
 
@@ -183,25 +205,8 @@ def search(rules: Rules = Rules(), world: World = World()) -> tuple[int, list[st
     """The number of states, and the shortest way to a false logout if there is one."""
     login = Session(gen=0, seen=False, graces=2, live=True, resent=False)
     start = State(login, 0, (CURRENT,) + (NONE,) * (world.tabs - 1), (), (), ())
-    came: dict[State, tuple[State, str] | None] = {start: None}
-    queue = deque([start])
-    while queue:
-        state = queue.popleft()
-        if state.session is None:
-            return len(came), way_to(state, came)
-        for label, after in steps(state, rules, world):
-            if after not in came:
-                came[after] = (state, label)
-                queue.append(after)
-    return len(came), None
-
-
-def way_to(state: State, came: dict[State, tuple[State, str] | None]) -> list[str]:
-    way = []
-    while (back := came[state]) is not None:
-        state, label = back
-        way.append(label)
-    return way[::-1]
+    count, way, _ = breadth_first(start, lambda state: steps(state, rules, world), lambda state: state.session is None)
+    return count, way
 
 
 ALL = (Caller.SCRIPT, Caller.DOCUMENT, Caller.OTHER)
@@ -228,7 +233,13 @@ def world_without(rule: str) -> World:
 
 
 def main(arguments: list[str]) -> int:
-    worlds = LONG if "--long" in arguments else SHORT
+    is_long = "--long" in arguments
+    wrong = sum([search_protocol(LONG if is_long else SHORT), search_scenarios(told.LONG if is_long else told.QUICK)])
+    return 1 if wrong else 0
+
+
+def search_protocol(worlds: tuple[World, ...]) -> int:
+    """How many searches end as they should not."""
     runs = [(Rules(), world) for world in worlds] + [(without(rule), world_without(rule)) for rule in Rules._fields]
     wrong = 0
     for rules, world in runs:
@@ -237,11 +248,27 @@ def main(arguments: list[str]) -> int:
         wrong += (way is None) != (rules == Rules())
         gone = [rule for rule in Rules._fields if not getattr(rules, rule)]
         searched = f"without {gone[0]}" if gone else f"the protocol, {world}"
-        verdict = "no false logout" if way is None else f"false logout in {len(way)} steps"
-        print(f"{searched}: {count:,} states, {verdict} ({time.perf_counter() - began:.0f} s)", flush=True)  # noqa: T201
-        for label in way or ():
-            print("    ", label)  # noqa: T201
-    return 1 if wrong else 0
+        say(searched, count, way and "false logout", way, began)
+    return wrong
+
+
+def search_scenarios(scenarios: tuple[told.Scenario, ...]) -> int:
+    wrong = 0
+    for scenario in scenarios:
+        for rule in (None, *scenario.needs):
+            began = time.perf_counter()
+            found = told.search(scenario._replace(without=rule))
+            wrong += (found.way is None) != (rule is None)
+            gone = "" if rule is None else f", without: {rule.value}"
+            say(f"{scenario.name} ({scenario.promises}){gone}", found.states, found.broken, found.way, began)
+    return wrong
+
+
+def say(searched: str, count: int, broken: str | None, way: list[str] | None, began: float) -> None:
+    verdict = f"{broken}, in {len(way)} steps" if way else "nothing is broken"
+    print(f"{searched}: {count:,} states, {verdict} ({time.perf_counter() - began:.0f} s)", flush=True)  # noqa: T201
+    for label in way or ():
+        print("    ", label)  # noqa: T201
 
 
 if __name__ == "__main__":

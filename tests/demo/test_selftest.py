@@ -14,11 +14,12 @@ from asgi_tokenguard.demo.stories import STORIES
 RUN = "import sys; from asgi_tokenguard.cli import main; sys.exit(main(['demo', '--selftest']))"
 PATCH_LUA = """
 import hashlib
+from dataclasses import replace
 from asgi_tokenguard.store import scripts
 def patch(old, new):
     assert old in scripts.PRESENT.text
     text = scripts.PRESENT.text.replace(old, new)
-    scripts.PRESENT = scripts.Script(text, hashlib.sha1(text.encode()).hexdigest(), changes=True)
+    scripts.PRESENT = replace(scripts.PRESENT, text=text, sha=hashlib.sha1(text.encode()).hexdigest())
 """
 # What is broken, how, and the stories that notice.
 VARIANTS = {

@@ -236,6 +236,26 @@ async def test_p59_a_process_that_starts_after_the_loss_spares_as_well(world):
         assert 200 == (await tab.get()).status
 
 
+async def test_i9_a_process_that_starts_long_after_the_loss_forgives_nobody(world):
+    """A thief would only have to wait for the next deployment; what the first process found out, all others read."""
+    stage, store = world
+    tab = await stage.expired()
+    assert 200 == (await tab.get()).status
+    await store.hear()
+    await lose(stage, store)
+    for _ in range(3):
+        stage.clock.advance(901)
+        thief = Thief(tab.browser)
+        assert 200 == (await tab.get()).status
+        assert 200 == (await tab.get()).status
+    stage.clock.advance(2 * GRACE + 1)
+    async with staged(stage.options, stage.clock) as new:
+        thief.own.app = new.app
+        caught = await thief.get()
+        assert (401, "reuse_detected") == (caught.status, caught.code)
+    assert 401 == (await tab.get()).status
+
+
 async def test_p59_a_loss_is_told_in_the_log(world, caplog):
     stage, store = world
     tab = await stage.expired()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
-NAMES = ("addresses", "cookies", "credentials", "paths", "tokens", "urls")
+NAMES = ("addresses", "cookies", "credentials", "paths", "proofs", "tokens", "urls")
 
 
 class Broken(Exception):

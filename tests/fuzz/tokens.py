@@ -49,7 +49,9 @@ _ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
 
 WORDS = (
     b'"sub":"', b'"sid":"01HF7YAT00C1NP6X5D30R30C9M"', b'"jti":"00000000000000000000000000"', b'"gen":', b'"iat":', b'"exp":',
-    b'"auth_time":', b'"cnf":{"jkt":"', b'"iss":null', b"true", b"null", b"NaN", b"1e9", b"-1", b"4294967296", b"\\ud800", b"[[", b"{", b"}", b'"alg":"HS256"',
+    b'"auth_time":', b'"cnf":{"jkt":"', b'"iss":null', b"true", b"null", b"NaN", b"1e9", b"-1", b"4294967296",
+    b"\\ud800", b"[[",
+    b"{", b"}", b'"alg":"HS256"',
     b'"kid":"k"', b'"typ":"at+jwt"', b"none", b"crit", b"\x01.\x02.\x03", b"=", b"+", b"/",
 )  # fmt: skip
 OUTCOMES = ("t read", "t bad", "p read", "p bad", "h read", "h bad", "h unknown key", "s read", "s bad")
@@ -157,6 +159,8 @@ def _is_ours(data: bytes, kind: Kind, token: str) -> bool:
         return False
     if payload.get("iss") is not None or payload.get("aud") is not None:
         return False  # of another app that shares the key
+    if "nbf" in payload:
+        return False
     if kind is not Kind.FRESH and not _is_binding(payload.get("cnf", {"jkt": "A" * 43})):
         return False
     return all(name in payload and _RULES.get(name, _is_number)(payload[name]) for name in _NAMES[kind])

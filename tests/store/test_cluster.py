@@ -152,6 +152,27 @@ async def test_one_node_that_stands_still_makes_nobody_else_wait(cluster, client
             assert user == (await guard.authenticate(tokens[user].access_token)).subject
 
 
+async def test_who_hangs_up_on_a_cluster_that_is_well_costs_its_own_connection(cluster, client):
+    """To doubt the owner then would have the client read the topology anew, and open all of its connections again."""
+    async with guarded(client, timeout=2, cache=False) as guard:
+        await asyncio.gather(*(guard.login(user) for user in USERS))
+        owner, asked = cluster.owner(key_of(guard, "user-1")), topology_asked(cluster)
+        for _ in range(3):
+            owner.freeze()  # for a moment, so that the answer is not there yet
+            question = asyncio.ensure_future(guard.sessions("user-1"))
+            await asyncio.sleep(0.05)
+            question.cancel()
+            owner.thaw()
+            await asyncio.gather(question, return_exceptions=True)
+            assert "user-1" == (await guard.sessions("user-1"))[0].subject
+        assert asked == topology_asked(cluster)
+
+
+def topology_asked(cluster: Cluster) -> int:
+    stats = (command(member, "INFO", "commandstats") for member in cluster.primaries)
+    return sum(each.get("cmdstat_cluster|slots", {"calls": 0})["calls"] for each in stats)
+
+
 async def test_a_script_whose_answer_was_lost_is_not_sent_again(cluster):
     """redis-py's default client of a cluster would: it has its retries, whatever we were told."""
     async with client_of(cluster, retry=None, socket_timeout=0.3) as client, guarded(client, cache=False) as guard:
@@ -236,3 +257,24 @@ async def test_a_user_whose_slot_is_on_its_way_is_still_answered(cluster, guard,
         await asyncio.to_thread(settle_slot, source, target, slot)
         await asyncio.to_thread(move_by_keys, target, source, slot)
     assert 1 == await guard.revoke_all("user-1")
+
+
+async def test_what_one_process_finds_out_of_a_nodes_lineage_all_others_read(cluster, client):
+    """Each node keeps it itself, so that no other node has to be there for it."""
+    namespace = f"t{next(_numbers)}"
+    async with (
+        client_of(cluster) as another,
+        guarded(client, namespace=namespace) as one,
+        guarded(another, namespace=namespace) as two,
+    ):
+        learned = {}
+        for guard, guess in ((one, "1000"), (two, "2000")):
+            lineages = guard.engine.store.lineages
+            for member in cluster.primaries:
+                node = f"127.0.0.1:{member.port}"
+                await lineages.learn(node, f"{'a' * 39}{member.port % 10} {guess}".encode())
+                learned.setdefault(node, []).append(lineages.of(node)[1])
+        assert [["1000", "1000"]] * 3 == list(learned.values())
+        for member in cluster.primaries:
+            (key,) = command(member, "KEYS", f"{namespace}:n:*")
+            assert 7_000_000_000 < command(member, "PTTL", key)  # until no session is left that began before

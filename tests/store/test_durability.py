@@ -17,6 +17,7 @@ from support.cluster import Cluster, client_of, command, move_by_keys
 from support.needs import need_command
 from support.replicas import Pair, replicated
 from support.server import RedisServer
+from support.sockets import Peer, Room, cookie_of
 from support.stage import carried, commands, staged, travelling
 from support.wire import call
 
@@ -27,9 +28,12 @@ from asgi_tokenguard import (
     NotConfirmed,
     StoreUnavailable,
     TokenGuard,
+    TokenGuardMiddleware,
     get_auth,
 )
+from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.durability import Level
+from asgi_tokenguard.core.rotation import Shown
 from asgi_tokenguard.store.durability import Confirmation, Confirmations
 from asgi_tokenguard.store.embedded import BINARY_VARIABLE
 from asgi_tokenguard.store.keyspace import session_key
@@ -160,8 +164,10 @@ async def test_a_session_ended_for_reuse_stays_ended(pair):
         assert not await is_live(guard, tokens.access_token)
 
 
-async def test_a_reuse_is_refused_as_ever_where_nobody_acknowledges(pair, caplog):
-    async with a_process(pair, impatient(revocation="replicated")) as guard:
+@pytest.mark.parametrize("levels", [impatient(revocation="replicated"), ALL_REPLICATED], ids=["revocation", "all"])
+async def test_a_reuse_is_refused_as_ever_where_nobody_acknowledges(pair, caplog, levels):
+    """And within the timeout, of which each acknowledgement is waited for through a half."""
+    async with a_process(pair, levels, timeout=2 * SOON) as guard:
         first = await guard.login(USER)
         tokens = first
         for _ in range(2):
@@ -171,6 +177,18 @@ async def test_a_reuse_is_refused_as_ever_where_nobody_acknowledges(pair, caplog
         with pytest.raises(NotAuthenticated, match="superseded"):
             await guard.rotate(first.refresh_token)
         assert "too few acknowledge" in caplog.text
+
+
+async def test_a_reuse_that_is_acknowledged_is_no_end_of_an_outage_nor_its_beginning(pair, caplog):
+    async with a_process(pair) as guard:
+        first = await guard.login(USER)
+        tokens = first
+        for _ in range(2):
+            pair.clock.advance(16 * 60)
+            tokens = await guard.rotate(tokens.refresh_token)
+        with pytest.raises(NotAuthenticated, match="superseded"):
+            await guard.rotate(first.refresh_token)
+        assert "acknowledge" not in caplog.text
 
 
 async def test_a_logout_that_is_not_acknowledged_keeps_the_cookie_that_repeats_it(pair):
@@ -217,7 +235,7 @@ async def test_a_login_that_is_not_acknowledged_hands_nothing_out_and_is_undone(
         assert [] == await stage.guard.sessions(USER)
         # One line for the outage, however many requests it fails, and none that says that Redis does not answer.
         told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
-        assert ["WAIT was answered 0"] == [line.rpartition(": ")[2] for line in told]
+        assert [f"WAIT was answered 0 (127.0.0.1:{pair.wire.port})"] == [line.rpartition(": ")[2] for line in told]
         pair.cable.mend()
         assert 200 == (await call(stage.app, "POST", "/login")).status
         assert "acknowledged in time again" in caplog.text
@@ -276,6 +294,37 @@ async def test_who_changes_nothing_is_served_while_nobody_acknowledges(pair):
         pair.cable.cut()
         for _ in range(2):
             assert (await guard.rotate(tokens.refresh_token)).access_token
+
+
+async def test_who_can_receive_nothing_waits_for_nobody_on_a_head_that_is_over(pair):
+    """A picture, a handshake: nothing is rotated for them, so that nothing could be lost."""
+    options = {"secret": SECRET, "redis": pair.url, "timeout": 10, "durability": ALL_REPLICATED, "cache": False}
+    async with staged(options, pair.clock) as stage:
+        tab = await stage.expired()
+        pair.cable.cut()
+        with pytest.raises(NotConfirmed):  # the connection has written what nobody has
+            await stage.guard.revoke_all("nobody")
+        asked = commands(f"unix://{pair.primary.socket}")["wait"]
+        for _ in range(2):
+            assert (200, "nothing") == ((seen := await tab.get("/me", kind="image")).status, carried(seen))
+        async with Peer(TokenGuardMiddleware(Room(), stage.guard), headers=cookie_of(tab)) as peer:
+            await peer.accepted()
+        assert asked == commands(f"unix://{pair.primary.socket}")["wait"]
+
+
+async def test_a_reuse_by_who_can_receive_nothing_stays_an_ending(pair):
+    async with a_process(pair) as guard:
+        first = await guard.login(USER)
+        tokens = first
+        for _ in range(2):
+            pair.clock.advance(16 * 60)
+            tokens = await guard.rotate(tokens.refresh_token)
+        claims = guard.engine.codec.read_refresh(first.refresh_token)
+        shown = Shown(gen=claims.gen, jti=claims.jti, issued=claims.iat)
+        new = await guard.engine.new_ids()
+        await guard.engine.store.present(USER, claims.sid, shown, caller=Caller.OTHER, new=new)
+        await pair.fail_over()
+        assert not await is_live(guard, tokens.access_token)
 
 
 async def test_those_who_wait_for_a_replica_hold_up_nobody_else(pair):
@@ -469,6 +518,29 @@ async def test_on_a_cluster_the_replica_of_the_owner_is_asked():
                             break
                         except NotConfirmed:
                             await asyncio.sleep(0.1)
+
+
+async def test_on_a_cluster_a_replica_that_is_away_harms_no_change_of_another_owner(caplog):
+    """More of the one than may wait at a time, again and again; of the other every change is confirmed."""
+    with Cluster(2, replicas=True) as cluster:
+        sick = cluster.primaries[0]
+        users = [f"user-{number}" for number in range(40)]
+        of_sick = [user for user in users if cluster.owner(session_key("tg", user)) is sick]
+        of_well = [user for user in users if user not in of_sick]
+        cluster.replica_of(sick).freeze()
+        async with client_of(cluster) as client:
+            options = {"cache": False, "timeout": 4, "durability": Durability(revocation="replicated", timeout=0.5)}
+            async with TokenGuard(secret=SECRET, redis=client, **options) as guard:
+                refused = [asyncio.ensure_future(guard.revoke_all(user)) for user in of_sick]
+                for _ in range(5):
+                    for user in of_well[:4]:
+                        async with asyncio.timeout(2):
+                            await guard.revoke_all(user)
+                    await asyncio.sleep(0.3)
+                results = await asyncio.gather(*refused, return_exceptions=True)
+        assert {NotConfirmed, StoreUnavailable} >= {type(each) for each in results}
+        assert 1 == caplog.text.count("too few acknowledge them")
+        assert 0 == caplog.text.count("acknowledged in time again")
 
 
 @pytest.mark.parametrize("protocol", [2, 3])

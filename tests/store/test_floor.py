@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 from redis.asyncio import Redis
 from support.cables import wire_to
+from support.cluster import Cluster, command
 from support.server import RedisServer
 from support.stage import alive
 
@@ -83,6 +86,38 @@ async def test_nor_does_its_app(own):
             await app({"type": "lifespan"}, receive, send)
         assert "lifespan.startup.failed" == sent[0]["type"]
         assert REMEDY in sent[0]["message"]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with Cluster(1) as cluster:
+        yield cluster
+
+
+@pytest.mark.thorough
+async def test_a_url_of_a_node_of_a_cluster_is_refused_as_is_a_plain_client(cluster):
+    url = "redis://{}:{}".format(*cluster.startup)
+    async with Redis.from_url(url) as client:
+        for source in (url, client):
+            with pytest.raises(ConfigurationError, match="RedisCluster") as refused:
+                async with TokenGuard(secret=SECRET, redis=source):
+                    pass
+            assert "redis" == refused.value.option
+
+
+@pytest.mark.thorough
+async def test_a_user_who_may_not_ask_for_the_mode_meets_no_refusal_at_the_start(cluster):
+    command(cluster.primaries[0], "ACL", "SETUSER", "app", "on", ">pass", "~*", "&*", "+@all", "-info")
+    async with TokenGuard(secret=SECRET, redis=f"redis://app:pass@127.0.0.1:{cluster.startup[1]}") as guard:
+        assert (await guard.login("user-1")).access_token  # this node has all slots
+
+
+async def test_a_server_whose_info_has_another_name_is_taken():
+    server = RedisServer(travel=False, more=["--rename-command", "INFO", "ELSEWHERE"])
+    with closing(server):
+        server.start()
+        async with TokenGuard(secret=SECRET, redis=server.url) as guard:
+            assert (await guard.login("user-1")).access_token
 
 
 async def test_a_user_who_may_not_ask_for_the_version_is_served(own):

@@ -16,7 +16,7 @@ from support.cluster import Cluster, client_of, command, move_by_keys
 from support.holder import Holder
 from support.stage import travelling
 
-from asgi_tokenguard import NotAuthenticated, StoreUnavailable, TokenGuard, Tracking
+from asgi_tokenguard import Limits, NotAuthenticated, Rate, StoreUnavailable, TokenGuard, Tracking
 from asgi_tokenguard.store.keyspace import session_key
 from asgi_tokenguard.store.lineage import UNKNOWN
 
@@ -27,13 +27,13 @@ OF_CLUSTERS = rights_of_clusters()
 
 
 @asynccontextmanager
-async def guard_of(server: Any, clock: Any, rules: list[str]) -> AsyncIterator[TokenGuard]:
+async def guard_of(server: Any, clock: Any, rules: list[str], **more: Any) -> AsyncIterator[TokenGuard]:
     async with Redis.from_url(server.url) as redis:
         await redis.execute_command("ACL", "SETUSER", "least", "reset", "on", ">password", *rules)
         await redis.script_flush()  # so that EVAL is needed, too
         url = server.url.replace("unix://", "unix://least:password@")
         try:
-            async with travelling(TokenGuard(secret=SECRET, redis=url, timeout=10), clock) as guard:
+            async with travelling(TokenGuard(secret=SECRET, redis=url, timeout=10, **more), clock) as guard:
                 yield guard
         finally:
             await redis.delete(*await redis.keys("tg:*"), "x")
@@ -100,6 +100,15 @@ async def tracks(guard: TokenGuard) -> bool:
 async def test_they_are_enough(server, clock):
     async with guard_of(server, clock, RIGHTS) as guard:
         assert await tracks(guard)
+        assert set() == await what_fails(guard, clock)
+
+
+async def test_limits_need_no_more(server, clock):
+    """Also where there is no room left for another number."""
+    limits = Limits(logins_per_address=Rate(1000, per=86_400), presentations_per_session=Rate(1000, per=86_400))
+    async with guard_of(server, clock, RIGHTS, limits=limits) as guard:
+        for number in range(150):
+            await guard.login("user-1", ip_address=f"192.0.{number}.1")
         assert set() == await what_fails(guard, clock)
 
 

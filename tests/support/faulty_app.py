@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import time
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from threading import Thread
@@ -44,7 +45,7 @@ def break_the_compare() -> None:
     broken = broken.replace("local settled = is_settled(r, grace_ms)", "local settled = true")
     broken = broken.replace("local over = now >= r.access_issued + access", "local over = true")
     sha = hashlib.sha1(broken.encode(), usedforsecurity=False).hexdigest()
-    scripts.PRESENT = scripts.Script(broken, sha, changes=True)
+    scripts.PRESENT = replace(scripts.PRESENT, text=broken, sha=sha)
 
 
 def break_the_lease() -> None:

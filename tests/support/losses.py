@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from asgi_tokenguard.store.lineage import Lineages
 from asgi_tokenguard.store.redis import RedisStore
 
 
@@ -13,5 +12,5 @@ async def let_know(store: RedisStore, redis: Any, key: str, *, lost_ms: int) -> 
     """Let *store* know that the server of *key* may have lost writes at *lost_ms*, and at no moment since."""
     info = await redis.eval("return redis.call('INFO', 'replication')", 1, key)  # a script runs on the node of its key
     (replication_id,) = re.findall(rb"master_replid:(\w+)", info)
-    store.lineages = Lineages()
-    store.lineages.learn(store._link.connector.owner(key), b"%s %d" % (replication_id, lost_ms))
+    store.lineages._known.clear()
+    store.lineages.know(store._link.connector.owner(key), replication_id.decode(), str(lost_ms))

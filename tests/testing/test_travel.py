@@ -20,9 +20,9 @@ from support.server import RedisServer
 from support.stage import Handlers, answer, carried, travelling
 from support.wire import Answer
 
-from asgi_tokenguard import RiskPolicy, TokenGuard, TokenGuardMiddleware, get_auth
+from asgi_tokenguard import Limits, Rate, RiskPolicy, TokenGuard, TokenGuardMiddleware, get_auth
 from asgi_tokenguard.store import scripts
-from asgi_tokenguard.store.keyspace import session_key, tombstone_key
+from asgi_tokenguard.store.keyspace import limit_key, session_key, tombstone_key
 from asgi_tokenguard.testing import Clock, guarded
 
 HOUR, DAY = 3600, 86400
@@ -184,6 +184,23 @@ async def test_a_tombstone_tells_for_a_day(world):
         here.advance(2 * HOUR + 60)
         found += [told(await tab.get()), here.hours_left(tombstone_key), len(await here.guard.endings("user-1"))]
     assert ["401 revoked nothing", 24, "401 revoked nothing", 2, 1, "401 session_ended nothing", None, 0] == found
+
+
+async def test_who_comes_too_often_waits_until_the_clock_says_so(world):
+    """The numbers are moments, and their key lives for a duration: both have to move."""
+    async with world(limits=Limits(logins_per_user=Rate(2, per=DAY))) as here:
+        here.advance(3 * DAY)
+        await here.logged_in()
+        tab = await here.logged_in()
+        found = [told(await tab.post("/login")), here.hours_left(limit_key)]
+        here.advance(11 * HOUR)
+        found += [told(await tab.post("/login")), here.hours_left(limit_key)]
+        here.advance(HOUR)
+        found += [told(await tab.post("/login")), here.hours_left(limit_key), told(await tab.post("/login"))]
+        here.advance(DAY + 60)
+        found.append(here.hours_left(limit_key))
+    limited = "429 rate_limited nothing"
+    assert [limited, 24, limited, 13, "200 both", 24, limited, None] == found
 
 
 async def test_the_tombstone_of_all_tells_of_those_that_had_begun_by_then(world):

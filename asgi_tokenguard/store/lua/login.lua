@@ -2,9 +2,15 @@
 --
 --   ARGV     sid, sids to end (26 characters each, no separator), access jti, refresh jti, idle (s), absolute (s), claims,
 --            packed address or '', network, device, most sessions of a user
---   returns  {now (ms), record}
+--            limits (limits.lua), where there are some
+--   returns  {now (ms), record}, or {now (ms), '', how long to wait (ms)}
 --
 -- One script: a login beside "end all sessions" is either before it, and ended, or after it, and listed.
+
+-- Before anything ends: a login that has to wait changes nothing.
+local wait = wait_for(12)
+if wait > 0 then return {now_ms, '', wait} end
+
 local idle = tonumber(ARGV[5])
 local function replaced(sid)
   if redis.call('HDEL', KEYS[1], sid) == 1 then bury(sid, 'replaced') end

@@ -6,9 +6,12 @@
 --            1 where there is a visit at all
 --            1 to doubt networks, 1 to doubt devices, linger after (ms), linger generations, user agent
 --            known replication id or '', known since (ms)
---   returns  {now (ms), presented, outcome, record after, doubts, lineage or ''}
---            {now (ms), presented, 'reuse', '', reason, lineage or ''}
---            {now (ms), 'none', 'gone' | 'expired', '', reason or '', ''}
+--            limits (limits.lua), where there are some
+--   returns  {now (ms), presented, outcome, record after, doubts}
+--            {now (ms), presented, 'reuse', '', reason}
+--            {now (ms), presented, 'limited', record after, how long to wait (ms)}
+--            {now (ms), 'none', 'gone' | 'expired', '', reason or ''}
+--            {now (ms), 'lineage', unknown}
 --
 -- One script, since a check that is written back later lets two requests rotate one token.
 local sid, gen, jti, issued, caller = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
@@ -20,7 +23,7 @@ local watch_network, watch_device = ARGV[17] == '1', ARGV[18] == '1'
 local linger_after, linger_generations = tonumber(ARGV[19]), tonumber(ARGV[20])
 
 local r, missing = load(sid, idle)
-if not r then return {now_ms, 'none', missing, '', epitaph(sid), ''} end
+if not r then return {now_ms, 'none', missing, '', epitaph(sid)} end
 
 local presented
 if gen > r.gen then presented = 'ahead'
@@ -44,6 +47,7 @@ if outcome == 'rotate' and lost_within((r.seen and 1 or 2) * grace_ms, sid, ARGV
 elseif outcome == 'reuse' and presented == 'previous' and lost_within(grace_ms, sid, ARGV[22], ARGV[23]) then
   outcome = 'straggler'
 elseif outcome == 'reuse' and lost_within(2 * grace_ms, sid, ARGV[22], ARGV[23]) then outcome = 'refuse' end
+if unknown then return {now_ms, 'lineage', unknown} end
 
 local knows_network = false
 for at = 1, 13, 4 do
@@ -62,9 +66,14 @@ if outcome == 'reuse' then
   end
   bury(sid, reason, {presented, part(r, ADDRESS), part(r, DEVICE), address, ARGV[21]})
   redis.call('HDEL', KEYS[1], sid)
-  return {now_ms, presented, outcome, '', reason, lineage or ''}
+  return {now_ms, presented, outcome, '', reason}
 end
-if outcome == 'refuse' then return {now_ms, presented, outcome, encode(r), '', lineage or ''} end
+if outcome == 'refuse' then return {now_ms, presented, outcome, encode(r), ''} end
+
+-- Only now: a thief who keeps a limit exhausted is caught like any other.  Nothing is handed out to who has to wait, so that
+-- what follows is what follows for a caller that can receive nothing (core/limits.py).
+local wait = wait_for(24)
+if wait > 0 then caller = 'other' end
 
 local changed = false
 if presented == 'previous' and linger_generations > 0 and not r.late and now_ms > left_at + linger_after then
@@ -78,7 +87,8 @@ local lingers = presented == 'previous' and linger_generations > 0 and r.late an
 if lingers then doubts[#doubts + 1] = 'lingering' end
 if #doubts > 0 and not passed then
   local raw = changed and save(sid, r, idle) or encode(r)
-  return {now_ms, presented, 'judge', raw, table.concat(doubts, ','), lineage or ''}
+  if wait > 0 then return {now_ms, presented, 'limited', raw, wait} end
+  return {now_ms, presented, 'judge', raw, table.concat(doubts, ',')}
 end
 
 if outcome == 'repeat' then
@@ -118,4 +128,5 @@ if visits and (passed or (outcome == 'rotate' and caller ~= 'other')) then
   changed = true
 end
 local raw = changed and save(sid, r, idle) or encode(r)
-return {now_ms, presented, outcome, raw, table.concat(doubts, ','), lineage or ''}
+if wait > 0 then return {now_ms, presented, 'limited', raw, wait} end
+return {now_ms, presented, outcome, raw, table.concat(doubts, ',')}
