@@ -285,6 +285,15 @@ def test_a_user_of_a_cluster_has_to_find_its_members(cluster, capsys):
 
 
 @pytest.mark.thorough
+def test_a_primary_of_a_cluster_that_cannot_be_asked_is_named(cluster, capsys):
+    here, there = cluster.primaries
+    command(here, "ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all")
+    assert f"127.0.0.1:{there.port}: " in refusal(capsys, f"redis://app:pw@127.0.0.1:{here.port}")
+    there.kill()
+    assert f"127.0.0.1:{there.port}: " in refusal(capsys, f"redis://127.0.0.1:{here.port}")
+
+
+@pytest.mark.thorough
 def test_a_cluster_without_a_replica_is_told_the_command_that_a_cluster_takes(capsys):
     with Cluster(1, more=["--appendonly", "yes"]) as alone:
         code, found = doctor(capsys, f"redis://127.0.0.1:{alone.primaries[0].port}")

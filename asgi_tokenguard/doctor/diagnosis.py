@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from asgi_tokenguard.errors import ConfigurationError, StoreUnavailable
 from asgi_tokenguard.store.examination import LOGIN_REFUSED, LOST, PATIENCE, Facts
@@ -22,15 +22,23 @@ async def why_not(url: str, error: StoreUnavailable) -> ConfigurationError:
     elsewhere = "".join(f"{node}: " for node in getattr(cause, "__notes__", ()))
     if isinstance(cause, LOGIN_REFUSED):
         return _refusal(f"{elsewhere}{cause}", "check user and password; each server has users of its own")
-    if isinstance(cause, LOST) and not elsewhere and parts.hostname:
-        address = parts.hostname, parts.port or 6379
-        if parts.scheme == "rediss" and await _speaks_plainly(*address):
-            return _refusal("the server speaks no TLS on that port", "begin the URL with redis://, or name the TLS port")
-        if parts.scheme == "redis" and await _speaks_tls(*address):
-            return _refusal("the server speaks TLS on that port", "begin the URL with rediss://")
+    is_here = not elsewhere and parts.hostname is not None
+    if is_here and isinstance(cause, LOST) and (other := await _other_way(parts)):
+        return other
     is_late = isinstance(cause, TimeoutError)
     problem = f"it does not answer within {PATIENCE:g} s" if is_late else f"{type(cause).__name__}: {cause}"
     return _refusal(elsewhere + problem, CHECK + (CHECK_TLS if parts.scheme == "rediss" else ""))
+
+
+async def _other_way(parts: SplitResult) -> ConfigurationError | None:
+    """What to write where the server speaks TLS and the URL does not, or the reverse."""
+    address = parts.hostname or "", parts.port or 6379
+    if parts.scheme == "rediss":
+        plain = _refusal("the server speaks no TLS on that port", "begin the URL with redis://, or name the TLS port")
+        return plain if await _speaks_plainly(*address) else None
+    return (
+        _refusal("the server speaks TLS on that port", "begin the URL with rediss://") if await _speaks_tls(*address) else None
+    )
 
 
 def is_sentinel(facts: Facts) -> ConfigurationError:

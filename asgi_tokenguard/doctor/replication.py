@@ -8,9 +8,9 @@ from typing import Final
 from asgi_tokenguard.doctor.finding import Finding, unknown, unsafe
 from asgi_tokenguard.store.examination import Facts
 
-# Seconds.  A primary that is cut off goes on to take leases for so long, on top of `staleness`, and for up to one more:
-# replicas report, and are looked at, once a second.  1 is the least that there is: of 21,800 writes in four minutes, with one
-# replica on loopback, it refused none.  2 is for a way on which reports are late.
+# Seconds.  A primary that is cut off takes leases for so long, on top of `staleness`, and for up to one more: replicas report,
+# and are looked at, once a second.  1 is the least there is: of 21,800 writes in four minutes, with a replica on loopback, it
+# refused none.  2 is for a way on which reports are late.
 BEST_LAG: Final = 1
 MOST_LAG: Final = 2
 
@@ -105,7 +105,7 @@ def unasked(facts: Facts) -> Iterator[Finding]:
             why = "how it is set up stays unknown, and it may be the next primary"
             remedy = f"where {each.node} can be reached: tokenguard doctor --redis <its URL>"
             yield unknown("replica_unknown", f"its replica {each.node} cannot be asked: {each.why}", why, remedy)
-    if refused := facts.refused.get("cluster"):
+    if (refused := facts.refused.get("cluster")) and not facts.stands_by:
         yield unknown(
             "cluster_unknown",
             "CLUSTER SLOTS is denied" if refused.is_denied else f"CLUSTER SLOTS is not to be had: {refused.words}",

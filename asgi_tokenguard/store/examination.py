@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -73,6 +73,7 @@ class Facts:
     missing: frozenset[str] | None  # commands
     skew: float | None  # seconds that its clock is ahead of ours
     refused: Mapping[str, Refused] = field(default_factory=dict)  # by the first word of the question
+    primaries: tuple[tuple[str, int], ...] = ()  # host and port of all of its cluster
     unasked: tuple[Unasked, ...] = ()
 
     @property
@@ -110,12 +111,8 @@ async def ask(source: str) -> list[Facts]:
     if first.is_sentinel:
         return [first]
     primaries = [first]
-    if first.is_clustered and not source.startswith("unix:"):
-        members, refused = await _members(source)
-        if refused is None:
-            primaries = list(await asyncio.gather(*(_asked(at(source, *each), _name(*each)) for each in members)))
-        else:
-            primaries = [replace(first, refused={**first.refused, "cluster": refused})]
+    if first.primaries and not source.startswith("unix:"):
+        primaries = list(await asyncio.gather(*(_asked(at(source, *each), _name(*each)) for each in first.primaries)))
     return [facts for primary in primaries for facts in await _with_replicas(source, primary)]
 
 
@@ -141,31 +138,13 @@ async def _asked(source: str, node: str = "") -> Facts:
     check_tls_options(source)
     try:
         async with asyncio.timeout(PATIENCE):
-            return await _facts(await connector.client(), node)
+            return await _facts(await connector.client(), node, urlsplit(source).hostname or "")
     except (TimeoutError, *FAILURES) as error:
         if node:  # another one than the person has named
             error.add_note(node)
         raise StoreUnavailable from error
     finally:
         await connector.aclose()
-
-
-async def _members(source: str) -> tuple[list[tuple[str, int]], Refused | None]:
-    """Host and port of all primaries of the cluster, or why that is not answered."""
-    connector = Connector(source, PATIENCE)
-    here = urlsplit(source).hostname or "localhost"
-    try:
-        async with asyncio.timeout(PATIENCE):
-            client: Any = await connector.client()
-            slots = await client.execute_command("CLUSTER SLOTS")
-    except ResponseError as error:
-        return [], Refused.because_of(error)
-    except (TimeoutError, *FAILURES) as error:
-        raise StoreUnavailable from error
-    finally:
-        await connector.aclose()
-    # Of each range the third is its primary; one that does not know its own address leaves it out.
-    return sorted({(_text(owner[0] or "") or here, int(owner[1])) for _, _, owner, *_ in slots}), None
 
 
 async def _with_replicas(source: str, primary: Facts) -> list[Facts]:
@@ -175,10 +154,10 @@ async def _with_replicas(source: str, primary: Facts) -> list[Facts]:
     return [replace(primary, unasked=unasked), *(each for each in found if isinstance(each, Facts))]
 
 
-def _replicas_of(primary: Facts) -> Iterator[tuple[str, int]]:
-    for number in range(int(primary.said.get("connected_slaves", 0))):
-        if isinstance(told := primary.said.get(f"slave{number}"), Mapping):
-            yield str(told["ip"]), int(told["port"])
+def _replicas_of(primary: Facts) -> list[tuple[str, int]]:
+    numbers = range(int(primary.said.get("connected_slaves", 0)))
+    told = [primary.said[name] for number in numbers if (name := f"slave{number}") in primary.said]
+    return [(str(each["ip"]), int(each["port"])) for each in told]
 
 
 async def _replica(source: str, primary: Facts, host: str, port: int) -> Facts | Unasked:
@@ -195,14 +174,16 @@ async def _replica(source: str, primary: Facts, host: str, port: int) -> Facts |
     return replace(found, stands_by=True)
 
 
-async def _facts(node: Any, name: str) -> Facts:
+async def _facts(node: Any, name: str, host: str) -> Facts:
     questions = _Questions(node)
+    skew, info = await _skew(questions), await questions.ask("INFO")
     return Facts(
         node=name,
-        skew=await _skew(questions),
-        info=await questions.ask("INFO"),
+        skew=skew,
+        info=info,
         settings=await _settings(questions),
         missing=await _missing(questions),
+        primaries=await _primaries(questions, host) if (info or {}).get("cluster_enabled") else (),
         refused=questions.refused,
     )
 
@@ -237,6 +218,12 @@ async def _missing(questions: _Questions) -> frozenset[str] | None:
     names = (*NEEDED, *OPTIONAL)
     found = await questions.ask("COMMAND INFO", *names)
     return None if found is None else frozenset(name for name, known in zip(names, found, strict=True) if not known)
+
+
+async def _primaries(questions: _Questions, host: str) -> tuple[tuple[str, int], ...]:
+    # Of each range the third is its primary; a node that does not know its own address, *host*, leaves it out.
+    slots = await questions.ask("CLUSTER SLOTS") or []
+    return tuple(sorted({(_text(owner[0] or "") or host, int(owner[1])) for _, _, owner, *_ in slots}))
 
 
 async def _skew(questions: _Questions) -> float | None:
