@@ -369,6 +369,19 @@ def test_a_replica_that_cannot_be_reached_from_here_is_left_open(group, capsys):
         other.close()
 
 
+def test_a_replica_that_is_still_copying_is_left_open(group, configured, capsys):
+    configured(repl_diskless_sync="yes", repl_diskless_sync_delay=60)
+    late = RedisServer(port=True, travel=False, more=["--replicaof", f"127.0.0.1 {group.primary.port}"])
+    try:
+        late.start()
+        until(lambda: command(group.primary, "INFO", "replication")["connected_slaves"] == 3, "it has come")
+        code, found = doctor(capsys, group.url)
+    finally:
+        late.close()
+    assert (0, ["replica_unknown"]) == (code, list(found))
+    assert "still copying" in found["replica_unknown"]["what"]
+
+
 @pytest.mark.parametrize(
     ("source", "host", "expected"),
     [

@@ -168,6 +168,8 @@ async def _replica(source: str, primary: Facts, host: str, port: int) -> Facts |
         cause = error.__cause__
         why = "it does not answer" if isinstance(cause, TimeoutError) else str(cause) or type(cause).__name__
         return Unasked(node=node, why=why, is_stranger=isinstance(cause, AuthenticationError))
+    if found.said.get("master_link_status", "up") != "up":  # it has no replication id in common with anybody yet
+        return Unasked(node=node, why="it is still copying, or cut off from its primary")
     # Behind a tunnel or in a container the address may be another server's, as seen from here.
     if found.info is not None and found.said.get("master_replid") != primary.said.get("master_replid"):
         return Unasked(node=node, why="from here, another server answers there")
