@@ -18,6 +18,7 @@ from asgi_tokenguard.loops import PerLoop
 from asgi_tokenguard.store.cluster import owner, read_topology
 from asgi_tokenguard.store.embedded import EmbeddedServer, embedded_server
 from asgi_tokenguard.store.redis_py import address_of, decodes, primaries_of, reads_replicas
+from asgi_tokenguard.store.tls_options import check_tls_options
 
 if TYPE_CHECKING:
     from asgi_tokenguard.store.redis_py import Client
@@ -156,6 +157,7 @@ def _checked_url(url: str) -> str:
             remedy = "write redis://user:password@host:6379/0, with / in a password as %2F, : as %3A, @ as %40"
             raise ConfigurationError("redis", "redis-py does not take the URL", remedy) from None
         _refuse_arguments(parse_qs(urlsplit(url).query, keep_blank_values=True))
+        check_tls_options(url)
         path = urlsplit(url).path.strip("/")
         if scheme != "unix" and path and not path.isdecimal():  # redis-py would take database 0, and say nothing
             raise ConfigurationError("redis", "the URL's path is no database number", "write redis://localhost:6379/0")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from redis.asyncio import RedisCluster
 
+from asgi_tokenguard import ConfigurationError, TokenGuard
 from asgi_tokenguard.store.connect import Connector
 
 
@@ -55,3 +56,17 @@ async def test_a_reading_that_fails_leaves_the_doubt(connector, read):
         await connector.client()
     await connector.client()
     assert [] == read
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("rediss://localhost?ssl_ca_cert=/x", "did you mean ssl_ca_certs"),
+        ("redis://localhost?ssl_cert_reqs=none", "without TLS"),
+        ("rediss://localhost?ssl_ca_certs=/nowhere", "cannot be read"),
+    ],
+)
+def test_what_a_url_says_wrongly_of_tls_is_refused_at_start_up(url, said):
+    """redis-py fails at its first connection, with a `TypeError` that no app expects."""
+    with pytest.raises(ConfigurationError, match=said):
+        TokenGuard(secret="s" * 32, redis=url)
