@@ -16,6 +16,7 @@ import pytest
 from redis.asyncio import Redis
 from support.actors import Thief
 from support.cables import Wire, wire_to
+from support.clock import TravelClock
 from support.server import RedisServer
 from support.stage import Stage, answer, staged
 from support.wire import Answer, call
@@ -89,7 +90,8 @@ async def with_snapshot() -> AsyncIterator[tuple[Store, Wire]]:
 @asynccontextmanager
 async def with_replica() -> AsyncIterator[tuple[Store, Wire]]:
     server, replica = RedisServer(port=True, more=PATIENT), RedisServer(port=True, more=PATIENT)
-    replica.clock = server.clock
+    # Who is promoted has to have taken the new time as well, or a loss seems younger than it is.
+    server.clock = replica.clock = TravelClock(server.clock.file, lambda: [each.nudge() for each in (server, replica)])
     try:
         server.start()
         replica.start()

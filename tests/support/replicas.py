@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from redis.asyncio import Redis
 
 from support.cables import Wire, wire_to
+from support.clock import TravelClock
 from support.server import RedisServer
 
 # The clock travels further than a replica would wait for its primary.
@@ -46,7 +47,8 @@ class Pair:
 @asynccontextmanager
 async def replicated(more: Sequence[str] = ()) -> AsyncIterator[Pair]:
     primary, replica = (RedisServer(port=True, more=[*PATIENT, *more]) for _ in range(2))
-    replica.clock = primary.clock
+    # Whoever is left after a failover has to have taken the new time, too.
+    primary.clock = replica.clock = TravelClock(primary.clock.file, lambda: [each.nudge() for each in (primary, replica)])
     try:
         await asyncio.to_thread(primary.start)
         await asyncio.to_thread(replica.start)
