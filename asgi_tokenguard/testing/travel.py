@@ -78,8 +78,21 @@ class TravellingConnector(Connector):
     def doubt(self, key: str = "") -> None:
         self._connector.doubt(key)
 
+    def doubt_owner(self, key: str) -> None:
+        self._connector.doubt_owner(key)
+
     def owner(self, key: str) -> str:
         return self._connector.owner(key)
+
+    @property
+    def knows_clusters(self) -> bool:
+        return self._connector.knows_clusters
+
+    def is_asked(self, node: str) -> bool:
+        return self._connector.is_asked(node)
+
+    def address(self, node: str) -> str:
+        return self._connector.address(node)
 
     async def aclose(self) -> None:
         await self._connector.aclose()

@@ -39,6 +39,7 @@ def passing(stage, seconds):
 @pytest.mark.parametrize(("seconds", "looks"), [(0, 0), (0.5, 0), (1.1, 1), (60, 1)])
 async def test_i15_only_a_late_head_looks_again(stage, slow, seconds, looks):
     slow(passing(stage, seconds))
+    await stage.knows_its_server()
     tab = await stage.expired()
     before = stage.commands()
     assert "both" == carried(await tab.get("/slow"))
@@ -53,6 +54,7 @@ async def test_i15_a_third_of_a_short_grace_is_late_already(options, clock):
             stage.clock.advance(0.6)
             await answer(send)
 
+        await stage.knows_its_server()
         tab = await stage.expired()
         before = stage.commands()
         assert "both" == carried(await tab.get("/slow"))
@@ -247,6 +249,7 @@ async def test_i15_a_stream_is_judged_by_its_head_alone(stage):
             await send({"type": "http.response.body", "body": b".", "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
+    await stage.knows_its_server()
     tab = await stage.expired()
     before = stage.commands()
     result = await tab.get("/slow")

@@ -22,8 +22,10 @@ from support.wire import Answer
 
 from asgi_tokenguard import Limits, Rate, RiskPolicy, TokenGuard, TokenGuardMiddleware, get_auth
 from asgi_tokenguard.store import scripts
+from asgi_tokenguard.store.connect import Connector
 from asgi_tokenguard.store.keyspace import limit_key, session_key, tombstone_key
 from asgi_tokenguard.testing import Clock, guarded
+from asgi_tokenguard.testing.travel import TravellingConnector
 
 HOUR, DAY = 3600, 86400
 OPTIONS = {"public": ["/login", "/logout"]}
@@ -363,3 +365,9 @@ def test_no_script_says_a_moment_in_a_way_that_is_not_translated():
     assert {"TIME", "EXPIREAT", "INFO"} == called - durations - timeless
     known = r"redis\.p?call\('|redis\.sha1hex\("
     assert all("redis." not in re.sub(known, "", text) for text in texts)
+
+
+def test_the_face_of_a_connector_is_whole():
+    """Of its base it has no more than that: what it leaves out would look into what is not there."""
+    face = {name for name in vars(Connector) if not name.startswith("_")}
+    assert face == {name for name in vars(TravellingConnector) if not name.startswith("_")}
