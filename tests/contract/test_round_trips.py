@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from itertools import count
 from typing import Self
 
 import pytest
@@ -68,9 +69,16 @@ async def wire(reached: Reached, guard: TokenGuard, request: pytest.FixtureReque
         yield wire
 
 
+def neighbour_of(user: str, guard: TokenGuard) -> str:
+    """Another user of the same node: at its first rotation there a process learns since when the node is what it is."""
+    owner, namespace = guard.engine.store._link.connector.owner, guard.engine.settings.namespace
+    node = owner(session_key(namespace, user))
+    return next(name for name in map(str, count()) if owner(session_key(namespace, name)) == node)
+
+
 async def test_a_rotation_is_one_round_trip_and_so_is_an_uncached_check(guard, clock, wire):
     """Two for the first use of a generation, which writes that it was seen; one command of the engine each."""
-    tokens = await guard.login("user-1")
+    tokens = await guard.login(neighbour_of("user-2", guard))
     clock.advance(901)
     await guard.rotate(tokens.refresh_token)  # now the server knows the scripts that are used below
     tokens = await guard.login("user-2")
@@ -104,7 +112,7 @@ async def test_limits_are_counted_in_the_round_trip_of_what_they_limit(options, 
     """And so is what has to wait: it is told so by the script that would have done it."""
     limits = Limits(logins_per_user=Rate(2, per=600), presentations_per_session=Rate(2, per=600))
     async with travelling(TokenGuard(**options, limits=limits), clock) as guard, Wire(reached, guard) as wire:
-        other = await guard.login("user-0")
+        other = await guard.login(neighbour_of("user-1", guard))
         clock.advance(901)
         await guard.rotate(other.refresh_token)  # this process's first: it learns since when the server is what it is
         for _ in range(2):
