@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any, Final
@@ -16,7 +15,7 @@ from typing import Any, Final
 from asgi_tokenguard.core.dpop import NONCE_LASTS, DPoP, Flaw, Proof, read_proof
 from asgi_tokenguard.errors import ConfigurationError
 from asgi_tokenguard.keys import Key, KeySet
-from asgi_tokenguard.tokens import Verifier, bytes_of, is_canonical
+from asgi_tokenguard.tokens import Verifier, bytes_of, is_canonical, text_of
 
 # A proof for an address of 2 KB with a key of P-521, and more than clients have reason to send.
 MAX_PROOF: Final = 4096
@@ -48,7 +47,7 @@ def read(text: str, policy: DPoP, *, jkt: str | None) -> Proof | Flaw:
 
 def hash_of(access_token: str) -> str:
     """The `ath` of a proof beside *access_token* (RFC 9449 section 4.2)."""
-    return _text(sha256(access_token.encode("latin-1")).digest())
+    return text_of(sha256(access_token.encode("latin-1")).digest())
 
 
 class Nonces:
@@ -76,7 +75,7 @@ class Nonces:
 
 
 def _nonce(key: bytes, step: int) -> str:
-    return _text(hmac.digest(key, step.to_bytes(8, "big"), "sha256")[:16])
+    return text_of(hmac.digest(key, step.to_bytes(8, "big"), "sha256")[:16])
 
 
 def _key_in(fields: dict[str, Any], policy: DPoP) -> Key | None:
@@ -99,7 +98,3 @@ def _parsed(segment: str) -> object:
     except (ValueError, RecursionError):
         return None
     return found
-
-
-def _text(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -81,7 +81,7 @@ class Verifier:
 class Ring:
     """The keys of *keys*, prepared; replaced as a whole, so that no token is read with half of a change."""
 
-    __slots__ = ("_algorithm", "_headers", "_prepared", "kids", "verifiers")
+    __slots__ = ("_algorithm", "_headers", "_prepared", "_signature", "kids", "verifiers")
 
     def __init__(self, keys: KeySet) -> None:
         signing = keys.signing
@@ -91,10 +91,16 @@ class Ring:
         self.kids = frozenset(key.kid for key in keys)
         verifiers = [(key, Verifier(key)) for key in keys]
         self.verifiers = {kind: {_header(key, kind): verifier for key, verifier in verifiers} for kind in Kind}
+        # Of one key all signatures have one length.
+        self._signature = len(text_of(self._algorithm.sign(b"", self._prepared)))
+
+    def length(self, kind: Kind, body: bytes) -> int:
+        """How long a token of *body* is, without signing one."""
+        return len(self._headers[kind]) + len(text_of(body)) + self._signature + 2
 
     def sign(self, kind: Kind, body: bytes) -> str:
-        message = f"{self._headers[kind]}.{_text_of(body)}"
-        return f"{message}.{_text_of(self._algorithm.sign(message.encode('ascii'), self._prepared))}"
+        message = f"{self._headers[kind]}.{text_of(body)}"
+        return f"{message}.{text_of(self._algorithm.sign(message.encode('ascii'), self._prepared))}"
 
 
 class Codec:
@@ -161,7 +167,7 @@ class Codec:
         Browsers drop a cookie that is too long without a word: the user would be signed in for one page.
         """
         own = {"jti": "0" * 26, "iat": MAX_COUNTER, "exp": MAX_COUNTER, **confirmation(jkt)}
-        size = len(self._mint(Kind.REFRESH, {"sub": subject, "sid": "0" * 26, "gen": MAX_COUNTER, **own}))
+        size = self._ring.length(Kind.REFRESH, self._body({"sub": subject, "sid": "0" * 26, "gen": MAX_COUNTER, **own}))
         if size > room:
             raise SubjectError(f"its refresh token would have {size} bytes, and a cookie {room}; use the user's primary key")
 
@@ -183,9 +189,11 @@ class Codec:
 
     def _mint(self, kind: Kind, payload: Mapping[str, Any]) -> str:
         self.look()
+        return self._ring.sign(kind, self._body(payload))
+
+    def _body(self, payload: Mapping[str, Any]) -> bytes:
         # Unescaped, since a name in Japanese would else take six bytes a character of a cookie's 4096.
-        body = json.dumps({**self._own, **payload}, separators=(",", ":"), ensure_ascii=False).encode()
-        return self._ring.sign(kind, body)
+        return json.dumps({**self._own, **payload}, separators=(",", ":"), ensure_ascii=False).encode()
 
     def _verified(self, token: str, kind: Kind) -> object | Fault:
         header, _, rest = token.partition(".")
@@ -230,10 +238,11 @@ class Codec:
 def _header(key: Key, kind: Kind) -> str:
     """The protected header of tokens of this *kind* and *key*, of which there is one form."""
     fields = {"alg": key.algorithm, "kid": key.kid, "typ": kind.value}
-    return _text_of(json.dumps(fields, separators=(",", ":")).encode())
+    return text_of(json.dumps(fields, separators=(",", ":")).encode())
 
 
-def _text_of(data: bytes) -> str:
+def text_of(data: bytes) -> str:
+    """*data* in the one form that a segment has for it."""
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 

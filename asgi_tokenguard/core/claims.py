@@ -57,13 +57,7 @@ def read_access(payload: object) -> AccessClaims | None:
     if jti is None or not isinstance(payload, dict) or not _is_counter(payload.get("auth_time")):
         return None
     return AccessClaims(
-        sub=payload["sub"],
-        sid=payload["sid"],
-        jti=jti,
-        gen=payload["gen"],
-        iat=payload["iat"],
-        exp=payload["exp"],
-        jkt=bound_to(payload) or "",
+        **_of_both(payload, jti),
         auth_time=payload["auth_time"],
         claims={name: value for name, value in payload.items() if name not in RESERVED},
     )
@@ -73,15 +67,7 @@ def read_refresh(payload: object) -> RefreshClaims | None:
     jti = _checked_jti(payload)
     if jti is None or not isinstance(payload, dict):
         return None
-    return RefreshClaims(
-        sub=payload["sub"],
-        sid=payload["sid"],
-        jti=jti,
-        gen=payload["gen"],
-        iat=payload["iat"],
-        exp=payload["exp"],
-        jkt=bound_to(payload) or "",
-    )
+    return RefreshClaims(**_of_both(payload, jti))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +164,11 @@ def _checked_jti(payload: object) -> bytes | None:
         return None
     # We write no `nbf`, and what has one is not for now (RFC 7519 section 4.1.5).
     return None if bound_to(payload) is None or "nbf" in payload else ulid_bytes(jti)
+
+
+def _of_both(payload: Mapping[str, Any], jti: bytes) -> dict[str, Any]:
+    """What both kinds of token say, as fields, once `_checked_jti` has looked at it."""
+    return {name: payload[name] for name in ("sub", "sid", "gen", "iat", "exp")} | {"jti": jti, "jkt": bound_to(payload) or ""}
 
 
 def _is_deeper(value: object, levels: int) -> bool:

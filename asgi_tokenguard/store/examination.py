@@ -14,7 +14,6 @@ from redis.exceptions import AuthenticationError, ConnectionError, NoPermissionE
 from asgi_tokenguard.errors import StoreUnavailable
 from asgi_tokenguard.store.connect import Connector
 from asgi_tokenguard.store.redis_py import FAILURES
-from asgi_tokenguard.store.tls_options import check_tls_options
 
 # A person waits: longer than a request, shorter than their patience.
 PATIENCE: Final = 5.0
@@ -135,7 +134,6 @@ def _name(host: str, port: int) -> str:
 
 async def _asked(source: str, node: str = "") -> Facts:
     connector = Connector(source, PATIENCE)
-    check_tls_options(source)
     try:
         async with asyncio.timeout(PATIENCE):
             return await _facts(await connector.client(), node, urlsplit(source).hostname or "")
