@@ -6,6 +6,7 @@ Login sessions for any ASGI app: revocable at once, rotating by themselves, chea
 
 from asgi_tokenguard.asgi.sign_in import next_path
 from asgi_tokenguard.auth import Auth, get_auth
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.address import client_address
 from asgi_tokenguard.core.cookie import InsecureCookieWarning, RefreshCookie
 from asgi_tokenguard.core.devices import Device
@@ -20,7 +21,6 @@ from asgi_tokenguard.core.sessions import Session
 from asgi_tokenguard.errors import (
     CannotReceive,
     ClaimsError,
-    Code,
     ConfigurationError,
     CrossSiteRequest,
     DuplicateCredentials,

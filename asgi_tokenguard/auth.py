@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 
 from asgi_tokenguard import option_checks as checks
-from asgi_tokenguard.errors import Code, InsufficientScope, NoSuchSession, NotAuthenticated, NotGuarded
+from asgi_tokenguard.codes import Code
+from asgi_tokenguard.errors import InsufficientScope, NoSuchSession, NotAuthenticated, NotGuarded
 from asgi_tokenguard.store.answers import Whose
 
 if TYPE_CHECKING:

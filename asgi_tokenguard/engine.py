@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from asgi_tokenguard.background import Background
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims, check_subject, dump_claims
 from asgi_tokenguard.core.cookie import MAX_COOKIE
@@ -21,7 +22,7 @@ from asgi_tokenguard.core.records import Record, is_session_id, new_ulid, ulid_t
 from asgi_tokenguard.core.risk import Verdict, network_of
 from asgi_tokenguard.core.rotation import NOTHING, Handout, NewIds, Outcome, Presented, Shown, handout
 from asgi_tokenguard.core.sessions import Session, session_of
-from asgi_tokenguard.errors import Code, StoreUnavailable
+from asgi_tokenguard.errors import StoreUnavailable
 from asgi_tokenguard.judgement import weigh
 from asgi_tokenguard.liveness import Liveness
 from asgi_tokenguard.options import Settings

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.claims import FreshClaims
 from asgi_tokenguard.core.rotation import Handout
-from asgi_tokenguard.errors import Code, NotAuthenticated
+from asgi_tokenguard.errors import NotAuthenticated
 from asgi_tokenguard.parcels import identity_of
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, Unpack, assert_never
 
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.claims import RefreshClaims, TokenClaims, check_subject
 from asgi_tokenguard.core.decisions import ACCESS_CODES, Access, refusal_code
@@ -15,7 +16,7 @@ from asgi_tokenguard.core.endings import Ending
 from asgi_tokenguard.core.risk import Action
 from asgi_tokenguard.core.sessions import Session, pack_address
 from asgi_tokenguard.engine import Engine
-from asgi_tokenguard.errors import Code, ConfigurationError, NotAuthenticated, ProofRefused, StepUpRequired
+from asgi_tokenguard.errors import ConfigurationError, NotAuthenticated, ProofRefused, StepUpRequired
 from asgi_tokenguard.events.mirror import reconcile
 from asgi_tokenguard.keys import KeySet
 from asgi_tokenguard.options import GuardOptions, settle

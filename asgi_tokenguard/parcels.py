@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.claims import AccessClaims, load_claims, scopes
 from asgi_tokenguard.core.devices import DeviceHeaders
 from asgi_tokenguard.core.records import Record
 from asgi_tokenguard.core.rotation import Handout, Outcome
-from asgi_tokenguard.errors import Code
 from asgi_tokenguard.store.answers import Presentation
 
 # What Starlette's `@requires` finds for everybody who is signed in; for most it is all, and one object for them all.

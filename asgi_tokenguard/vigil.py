@@ -20,7 +20,8 @@ from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from asgi_tokenguard.errors import Code, StoreUnavailable
+from asgi_tokenguard.codes import Code
+from asgi_tokenguard.errors import StoreUnavailable
 from asgi_tokenguard.loops import PerLoop
 
 if TYPE_CHECKING:

@@ -26,8 +26,9 @@ from asgi_tokenguard import (
     get_auth,
 )
 from asgi_tokenguard.auth import Auth, User, enter
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.claims import scopes
-from asgi_tokenguard.errors import Code, InsufficientScope, Refusal, StepUpRequired
+from asgi_tokenguard.errors import InsufficientScope, Refusal, StepUpRequired
 
 SID = "01HF7YAT00C1NP6X5D30R30C9M"
 

@@ -11,11 +11,10 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from asgi_tokenguard import errors
+from asgi_tokenguard.codes import DETAIL, Code
 from asgi_tokenguard.errors import (
-    DETAIL,
     CannotReceive,
     ClaimsError,
-    Code,
     ConfigurationError,
     CrossSiteRequest,
     DuplicateCredentials,

@@ -10,7 +10,8 @@ import pytest
 from support.sockets import PATIENCE
 from support.stage import staged
 
-from asgi_tokenguard.errors import Code, StoreUnavailable
+from asgi_tokenguard.codes import Code
+from asgi_tokenguard.errors import StoreUnavailable
 from asgi_tokenguard.parcels import Identity
 from asgi_tokenguard.store.cache import VerdictCache
 from asgi_tokenguard.vigil import Farewell, Guest, Watch

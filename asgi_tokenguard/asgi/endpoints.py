@@ -16,8 +16,9 @@ from asgi_tokenguard.asgi import assets, credentials, responses
 from asgi_tokenguard.asgi.openapi import Asked, Needs, Operation, describe
 from asgi_tokenguard.asgi.responses import Answered
 from asgi_tokenguard.auth import Auth, get_auth
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.paths import Openness, below_root, is_misplaced, is_odd
-from asgi_tokenguard.errors import Code, InvalidQuery, MethodNotAllowed, NotFound
+from asgi_tokenguard.errors import InvalidQuery, MethodNotAllowed, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

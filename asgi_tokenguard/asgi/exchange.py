@@ -15,13 +15,13 @@ from asgi_tokenguard.asgi import answers, brought, credentials, endpoints, gate,
 from asgi_tokenguard.asgi.possession import Possession
 from asgi_tokenguard.asgi.streams import Stream
 from asgi_tokenguard.auth import SCOPE_KEY, carrier_of_known, enter, follow, identity_behind, presented_identity
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.callers import Caller, Provenance, login_caller
 from asgi_tokenguard.core.decisions import may_log_in, may_ride_on_cookie, refusal_code
 from asgi_tokenguard.core.media_types import has_length
 from asgi_tokenguard.core.paths import Openness
 from asgi_tokenguard.errors import (
     CannotReceive,
-    Code,
     ConfigurationError,
     CrossSiteRequest,
     NotAuthenticated,

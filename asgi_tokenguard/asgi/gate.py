@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 from asgi_tokenguard.asgi import credentials
 from asgi_tokenguard.asgi.possession import Possession
 from asgi_tokenguard.asgi.responses import refusal_for
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.address import packed_client_address, peer_is_trusted
 from asgi_tokenguard.core.callers import Caller, caller, provenance
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims
@@ -25,7 +26,7 @@ from asgi_tokenguard.core.decisions import (
 )
 from asgi_tokenguard.core.devices import device_headers
 from asgi_tokenguard.core.paths import Openness, below_root
-from asgi_tokenguard.errors import Code, StepUpRequired
+from asgi_tokenguard.errors import StepUpRequired
 from asgi_tokenguard.parcels import Source, identity_in, identity_of
 from asgi_tokenguard.store.answers import Whose
 from asgi_tokenguard.tokens import Fault

@@ -13,9 +13,9 @@ from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
+from asgi_tokenguard.codes import DETAIL, Code
 from asgi_tokenguard.core.callers import READS
 from asgi_tokenguard.core.paths import Openness
-from asgi_tokenguard.errors import DETAIL, Code
 
 if TYPE_CHECKING:
     from asgi_tokenguard.auth import Auth

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from asgi_tokenguard import proofs
 from asgi_tokenguard.asgi import credentials
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.dpop import Asked, DPoP, Flaw, Proof, flaw_of, sent_path
-from asgi_tokenguard.errors import Code, DuplicateCredentials, ProofRefused
+from asgi_tokenguard.errors import DuplicateCredentials, ProofRefused
 
 if TYPE_CHECKING:
     from starlette.types import Scope

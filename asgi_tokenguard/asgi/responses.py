@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from asgi_tokenguard.errors import Code, CrossSiteRequest, NotAuthenticated, Refusal
+from asgi_tokenguard.codes import Code
+from asgi_tokenguard.errors import CrossSiteRequest, NotAuthenticated, Refusal
 
 if TYPE_CHECKING:
     from starlette.types import Send

@@ -16,8 +16,8 @@ from asgi_tokenguard.core.media_types import EVENT_STREAM
 if TYPE_CHECKING:
     from starlette.types import Message, Send
 
+    from asgi_tokenguard.codes import Code
     from asgi_tokenguard.engine import Engine
-    from asgi_tokenguard.errors import Code
     from asgi_tokenguard.parcels import Identity
     from asgi_tokenguard.vigil import Farewell
 

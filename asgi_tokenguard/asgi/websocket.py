@@ -21,8 +21,8 @@ from asgi_tokenguard.vigil import Farewell
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from asgi_tokenguard.codes import Code
     from asgi_tokenguard.engine import Engine
-    from asgi_tokenguard.errors import Code
     from asgi_tokenguard.parcels import Identity
 
 # RFC 6455 section 7.4.2 leaves 4000 to 4999 to applications; ours are the status codes of HTTP behind a 4.

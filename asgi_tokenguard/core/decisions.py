@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, assert_never
 
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.callers import SAFE_METHODS, Caller, Provenance
 from asgi_tokenguard.core.risk import Action, Verdict
 from asgi_tokenguard.core.rotation import Outcome
-from asgi_tokenguard.errors import Code
 
 
 class Access(Enum):

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.devices import same_device
 from asgi_tokenguard.core.records import LONGEST_LEFT, LONGEST_RUN, NAME, NETWORKS, Head, known_networks
-from asgi_tokenguard.errors import Code
 
 # A browser writes its cookies to disk every 30 s (Chromium: SQLitePersistentCookieStore); a crash loses what came since.
 LOST_BY_CRASH_MS: Final = 30_000

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.devices import Device, unpack_device
 from asgi_tokenguard.core.sessions import unpack_address
-from asgi_tokenguard.errors import Code
 
 # The field that stands for all sessions of a user where too many ended at once to name each.
 ALL: Final = "*"

@@ -10,8 +10,8 @@ from string import Template
 from typing import TYPE_CHECKING, Final
 
 from asgi_tokenguard.auth import get_auth
+from asgi_tokenguard.codes import DETAIL
 from asgi_tokenguard.demo import travel
-from asgi_tokenguard.errors import DETAIL
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.doubts import Doubt
 from asgi_tokenguard.core.records import Record
 from asgi_tokenguard.core.rotation import Outcome, Presented
-from asgi_tokenguard.errors import Code
 
 
 class Late(Enum):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.doubts import ANYONE, UNWATCHED, Doubt, Visit, Watch
 from asgi_tokenguard.core.durability import Durability
@@ -17,7 +18,7 @@ from asgi_tokenguard.core.limits import Limits, seconds
 from asgi_tokenguard.core.records import Record, decode, is_session_id
 from asgi_tokenguard.core.rotation import Handout, NewIds, Outcome, Presented, Shown
 from asgi_tokenguard.core.sessions import began_at
-from asgi_tokenguard.errors import Code, NotConfirmed, RateLimited, StoreUnavailable
+from asgi_tokenguard.errors import NotConfirmed, RateLimited, StoreUnavailable
 from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Presentation, Whose
 from asgi_tokenguard.store.caches import Caches

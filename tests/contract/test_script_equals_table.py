@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from support.losses import let_know
 
 from asgi_tokenguard import TokenGuard
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.doubts import Visit
 from asgi_tokenguard.core.records import Head, Record, decode, encode, ulid_text
@@ -36,7 +37,6 @@ from asgi_tokenguard.core.rotation import (
     replace_access,
     see,
 )
-from asgi_tokenguard.errors import Code
 from asgi_tokenguard.store import scripts
 from asgi_tokenguard.store.answers import Late, Whose
 from asgi_tokenguard.store.keyspace import session_key

@@ -17,13 +17,13 @@ from redis.asyncio import Redis
 from support.losses import let_know
 
 from asgi_tokenguard import Device, NotAuthenticated, Place, TokenGuard
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.devices import pack_device
 from asgi_tokenguard.core.doubts import ANYONE, Visit, Watch, why_reused
 from asgi_tokenguard.core.places import pack_place
 from asgi_tokenguard.core.records import Head, Record, decode, encode, ulid_text
 from asgi_tokenguard.core.rotation import Handout, NewIds, Outcome, Presented, Shown, present
-from asgi_tokenguard.errors import Code
 from asgi_tokenguard.store.answers import Late, Whose
 from asgi_tokenguard.store.keyspace import session_key, tombstone_key
 

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.callers import Caller, Provenance
 from asgi_tokenguard.core.decisions import (
     Accept,
@@ -24,7 +25,6 @@ from asgi_tokenguard.core.decisions import (
 )
 from asgi_tokenguard.core.risk import Action, Verdict
 from asgi_tokenguard.core.rotation import Outcome
-from asgi_tokenguard.errors import Code
 
 
 def facts(access=Access.ABSENT, cookie=Cookie.GENUINE, **others) -> Facts:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.devices import DeviceHeaders, fingerprint
 from asgi_tokenguard.core.doubts import (
@@ -27,7 +28,6 @@ from asgi_tokenguard.core.doubts import (
 from asgi_tokenguard.core.lifetimes import Lifetimes
 from asgi_tokenguard.core.records import LONGEST_LEFT, LONGEST_RUN, Head
 from asgi_tokenguard.core.rotation import NOTHING, NewIds, Outcome, Shown, Step, handout, look, present, renew
-from asgi_tokenguard.errors import Code
 
 LIFETIMES = Lifetimes(access=900, grace=30)
 T0 = 1_700_000_000  # the last rotation, in seconds

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_tokenguard import Device
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.devices import pack_device
 from asgi_tokenguard.core.endings import ALL, Ending, unpack_ending
-from asgi_tokenguard.errors import Code
 
 SID = "01HF7YAT00C1NP6X5D30R30C9M"
 AT = datetime(2026, 11, 25, 20, 0, tzinfo=UTC)

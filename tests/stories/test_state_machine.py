@@ -29,10 +29,10 @@ from support.needs import missing
 from support.server import RedisServer
 
 from asgi_tokenguard import Lifetimes, NotAuthenticated, TokenGuard
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.claims import AccessClaims, RefreshClaims
 from asgi_tokenguard.core.rotation import Outcome
-from asgi_tokenguard.errors import Code
 
 if TYPE_CHECKING:
     from asgi_tokenguard.engine import Delivery

@@ -30,11 +30,11 @@ from core.scenarios.values import (
     take,
 )
 
+from asgi_tokenguard.codes import Code
 from asgi_tokenguard.core.callers import Caller
 from asgi_tokenguard.core.decisions import Accept, Reject, Rotate, conclude, decide
 from asgi_tokenguard.core.decisions import Access as Shows
 from asgi_tokenguard.core.rotation import NOTHING, Handout, Outcome
-from asgi_tokenguard.errors import Code
 
 THIEVES_TAB = -1  # a browser of his own
 NEAR = "near"
