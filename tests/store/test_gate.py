@@ -5,22 +5,16 @@ from __future__ import annotations
 import logging
 
 import pytest
+from support.time import Hand
 
 from asgi_tokenguard import StoreUnavailable
 from asgi_tokenguard.store.connect import POOL
 from asgi_tokenguard.store.gate import COUNTED, REPEAT_SECONDS, Gate
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> Hand:
+    return Hand()
 
 
 @pytest.fixture
@@ -38,7 +32,7 @@ def admitted(gate: Gate, most: int) -> int:
     return most
 
 
-def serve(gate: Gate, clock: Clock, seconds: float, times: int = 1) -> None:
+def serve(gate: Gate, clock: Hand, seconds: float, times: int = 1) -> None:
     """So many questions, one answer after the other, each so many seconds after the last."""
     for _ in range(times):
         gate.enter()

@@ -12,6 +12,7 @@ import pytest
 from redis.exceptions import ConnectionError, OutOfMemoryError, ResponseError, TimeoutError  # noqa: A004 (redis-py's own)
 from support.cluster import Cluster, client_of, command
 from support.server import RedisServer
+from support.time import Hand
 
 from asgi_tokenguard import StoreUnavailable, TokenGuard
 from asgi_tokenguard.store import outages as module
@@ -36,16 +37,9 @@ class Nodes:
         return node
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> Hand:
+    return Hand()
 
 
 @pytest.fixture

@@ -7,6 +7,15 @@ import heapq
 import itertools
 
 
+class Hand:
+    """A clock that is called, and shows *now*, which a test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class ManualTime:
     """`monotonic` and `sleep`, as an outbox takes them; *slept* is what was asked for."""
 
